@@ -1,0 +1,47 @@
+# make book   builds the book          make test     runs its tests
+# make browser reads the built book in Chromium; make slow mutates checks and plays Colab; make seeds tries other seeds
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEEDS ?= $(shell seq 1 20)
+
+# Chapters and tests run side by side: one thread each is faster than all threads in each.
+export OMP_NUM_THREADS ?= 1
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: book test browser slow seeds lint clean
+
+book: $(VENV)/installed
+	$(BIN)/python -m press book
+
+test: $(VENV)/installed
+	PYTHONWARNINGS="error::DeprecationWarning:__main__,error::FutureWarning:__main__" \
+	$(PYTEST) -n auto -m "not slow and not browser" --nbmake --nbmake-kernel=python3 --nbmake-timeout=300 tests chapters
+
+browser: $(VENV)/installed node_modules/axe-core/axe.min.js
+	$(PYTEST) -n auto -m browser tests
+
+slow: $(VENV)/installed
+	$(PYTEST) -m slow tests
+
+seeds: $(VENV)/installed
+	for seed in $(SEEDS); do echo "BOOK_SEED=$$seed"; \
+	BOOK_SEED=$$seed $(PYTEST) -q -n auto -m "not slow and not browser" --nbmake --nbmake-kernel=python3 \
+	--nbmake-timeout=300 tests chapters || exit 1; done
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+node_modules/axe-core/axe.min.js: package.json
+	npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
+
+clean:
+	rm -rf _build

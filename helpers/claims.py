@@ -1,0 +1,98 @@
+"""The claims of the lectures, as recorded in `chapters/claims.yml`."""
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from helpers.validation import fail
+
+__all__ = ["Claim", "Lecture", "claim", "load"]
+
+
+@dataclass(frozen=True)
+class Lecture:
+    """A lecture: its `key`, the first word of its claims' ids, its `title` and its `author`."""
+
+    key: str
+    title: str
+    author: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checkable claim.
+
+    The first word of `id` is the key of its lecture, `place` the equation or the slide there. `statement` is in our
+    words, as plain text; `conditions` are those that the lecture leaves out. Where the lecture prints something else,
+    `printed` and `corrected` are in Markdown, `why` is the reason in a sentence, and `extraction` says whether the text
+    extraction, not the author, may be at fault. `reason` tells why there is no check. `also` maps further ids of the
+    same claim to their places.
+    """
+
+    id: str
+    place: str
+    chapter: str
+    statement: str = ""
+    conditions: str = ""
+    printed: str = ""
+    corrected: str = ""
+    why: str = ""
+    extraction: str = ""
+    reason: str = ""
+    also: dict = field(default_factory=dict)
+
+    @property
+    def lecture(self):
+        return self.id.split("-")[0]
+
+
+def source():
+    """The record's path: beside the package where it is installed, in `chapters/` in a checkout."""
+    package = Path(__file__).parent
+    return next(p for p in (package / "claims.yml", package.parent / "chapters" / "claims.yml") if p.is_file())
+
+
+@cache
+def load(path=None):
+    """The lectures by key and the claims by id, from `path` (default: the book's own record).
+
+    Raises `ValueError` where a record has an unknown field, lacks one that it needs, or repeats an id.
+    """
+    record = yaml.safe_load(Path(path or source()).read_text(encoding="utf-8"))
+    lectures = {key: Lecture(key, **entry) for key, entry in record["lectures"].items()}
+    claims = {}
+    for entry in record["claims"]:
+        one = _claim(entry, lectures)
+        for name in (one.id, *one.also):
+            if name in claims:
+                fail("claims.yml", "each id once", f"{name!r} twice")
+            claims[name] = one
+    return lectures, claims
+
+
+def _claim(entry, lectures):
+    name = entry.get("id", entry)
+    unknown = set(entry) - {known.name for known in fields(Claim)}
+    if unknown:
+        fail(f"claims.yml, {name}", "known fields", sorted(unknown))
+    missing = {"id", "place", "chapter"} - set(entry)
+    if missing:
+        fail(f"claims.yml, {name}", "id, place and chapter", f"no {', '.join(sorted(missing))}")
+    one = Claim(**entry)
+    if one.lecture not in lectures:
+        fail(f"claims.yml, {name}", f"an id that begins with one of {sorted(lectures)}", repr(one.lecture))
+    if len({bool(one.printed), bool(one.corrected), bool(one.why)}) > 1:
+        fail(f"claims.yml, {name}", "printed, corrected and why together", "only some of them")
+    return one
+
+
+def claim(name):
+    """The claim with this id. Raises `ValueError` for an id that no claim has, or one without a statement."""
+    claims = load()[1]
+    if name not in claims:
+        fail("claim", "an id in chapters/claims.yml", repr(name))
+    if not claims[name].statement:
+        fail("claim", "a claim whose statement is written", f"{name!r}, which has none")
+    return claims[name]

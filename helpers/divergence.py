@@ -1,0 +1,50 @@
+"""Kullback-Leibler divergence, in nats."""
+
+import torch
+
+from helpers.quadrature import integrate
+from helpers.validation import fail, tensor
+
+__all__ = ["kl", "kl_discrete", "kl_gaussians"]
+
+
+def kl(log_p, log_q, edges, tolerance=1e-10):
+    r"""$\mathrm{KL}(p\|q) = \int p\,\log\frac pq$ by quadrature on the panels between `edges`, shape (panels + 1,).
+
+    `log_p` and `log_q` map nodes, shape (m,), to log densities, shape (..., m). The edges must enclose the mass of p.
+    Raises `ValueError` where the panels are too coarse, and where they hold less than 1 - 1e-8 of p.
+    """
+    mass = integrate(lambda x: log_p(x).exp(), edges, tolerance)
+    if (mass < 1 - 1e-8).any():
+        fail("edges", "panels that hold the mass of p", f"a mass of {mass.min().item():.10g}")
+    return integrate(lambda x: log_p(x).exp() * (log_p(x) - log_q(x)), edges, tolerance)
+
+
+def kl_discrete(p, q):
+    r"""$\sum_k p_k \log\frac{p_k}{q_k}$ over the last axis of two probability vectors, shape (..., outcomes).
+
+    Outcomes with $p_k = 0$ add nothing; the divergence is infinite where $q_k = 0 < p_k$. Raises `ValueError` for
+    negative entries, and where `p` does not sum to one (`q` may lack the mass of outcomes that are not listed).
+    """
+    p, q = tensor(p, "p"), tensor(q, "q")
+    for name, value in (("p", p), ("q", q)):
+        if (value < 0).any():
+            fail(name, "numbers of at least 0", value.min().item())
+    if ((p.sum(-1) - 1).abs() > 1e-6).any() or (q.sum(-1) > 1 + 1e-6).any():
+        fail("p, q", "sums of 1, and of at most 1", f"{p.sum(-1).tolist()}, {q.sum(-1).tolist()}")
+    return (torch.special.xlogy(p, p) - torch.special.xlogy(p, q)).sum(-1)
+
+
+def kl_gaussians(mean_p, variance_p, mean_q, variance_q):
+    r"""$\mathrm{KL}(\mathcal N(\mu,\sigma^2)\|\mathcal N(m,s^2))
+    = \frac12\left(\frac{\sigma^2}{s^2} - 1 - \log\frac{\sigma^2}{s^2} + \frac{(\mu-m)^2}{s^2}\right)$, elementwise.
+
+    Raises `ValueError` for a variance of zero or less.
+    """
+    mean_p, mean_q = tensor(mean_p, "mean_p"), tensor(mean_q, "mean_q")
+    variance_p, variance_q = tensor(variance_p, "variance_p"), tensor(variance_q, "variance_q")
+    for name, value in (("variance_p", variance_p), ("variance_q", variance_q)):
+        if (value <= 0).any():
+            fail(name, "numbers above zero", value.min().item())
+    ratio = variance_p / variance_q
+    return 0.5 * (ratio - 1 - ratio.log() + (mean_p - mean_q) ** 2 / variance_q)

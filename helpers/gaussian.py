@@ -1,0 +1,70 @@
+"""Normal densities in one dimension: likelihood, its maximum, and integrals of products."""
+
+import math
+
+import torch
+
+from helpers.validation import fail, tensor
+
+__all__ = ["log_density", "maximum_likelihood", "negative_log_likelihood", "overlap"]
+
+
+def _variance(value, name="variance"):
+    value = tensor(value, name)
+    if (value <= 0).any():
+        fail(name, "numbers above zero", value.min().item())
+    return value
+
+
+def log_density(x, mean, variance):
+    r"""$\log f_\theta(x) = -\frac12\log(2\pi\sigma^2) - \frac{(x-\mu)^2}{2\sigma^2}$, with $\theta = (\mu, \sigma^2)$.
+
+    `x`, `mean` and `variance` are broadcast against one another. Raises `ValueError` for a variance of zero or less.
+    Source: Scornet, (1).
+    """
+    x, mean, variance = tensor(x, "x"), tensor(mean, "mean"), _variance(variance)
+    return -0.5 * torch.log(2 * math.pi * variance) - (x - mean) ** 2 / (2 * variance)
+
+
+def negative_log_likelihood(x, mean, variance):
+    r"""$\ell(\theta) = -\sum_i \log f_\theta(x_i)$ in nats, summed over the last axis of `x`, shape (..., n).
+
+    `mean` and `variance`, shape (...), go with the leading axes. Source: Scornet, (2).
+    """
+    x, mean, variance = tensor(x, "x"), tensor(mean, "mean"), _variance(variance)
+    return -log_density(x, mean[..., None], variance[..., None]).sum(-1)
+
+
+def maximum_likelihood(x):
+    r"""$\hat\mu = \bar x$ and $\hat\sigma^2 = \frac1n\sum_i (x_i-\bar x)^2$ along the last axis of `x`, shape (..., n).
+
+    Returns two tensors of shape (...). Raises `ValueError` where all observations of a sample are equal: the likelihood
+    is then unbounded. Source: Scornet, (7).
+    """
+    x = tensor(x, "x")
+    if x.ndim == 0:
+        fail("x", "a sample along the last axis", "a single number")
+    mean = x.mean(-1)
+    variance = ((x - mean[..., None]) ** 2).mean(-1)
+    if (x == x[..., :1]).all(-1).any():
+        fail("x", "observations that differ", "a sample whose observations are all equal")
+    return mean, variance
+
+
+def overlap(first, second):
+    r"""$\int f g$ for two mixtures of normal densities: $\sum_{ij} a_i b_j\, \phi(m_i - k_j;\, s_i^2 + t_j^2)$.
+
+    Each mixture is a triple of weights, means and variances of shape (..., components); leading axes are broadcast. The
+    weights may be any finite numbers, so that differences of densities are mixtures too. Returns shape (...).
+    """
+    a, m, s = _mixture(first, "first")
+    b, k, t = _mixture(second, "second")
+    pair = log_density(m[..., :, None], k[..., None, :], s[..., :, None] + t[..., None, :]).exp()
+    return (a[..., :, None] * b[..., None, :] * pair).sum((-1, -2))
+
+
+def _mixture(triple, name):
+    if len(triple) != 3:
+        fail(name, "weights, means and variances", f"{len(triple)} items")
+    weights, means = tensor(triple[0], f"{name}: weights"), tensor(triple[1], f"{name}: means")
+    return weights, means, _variance(triple[2], f"{name}: variances")

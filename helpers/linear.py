@@ -1,0 +1,54 @@
+"""The Gaussian linear model, $y = X\\beta + \\varepsilon$ with $\\varepsilon \\sim \\mathcal N(0, \\sigma^2 I_n)$."""
+
+import math
+
+import torch
+
+from helpers.validation import fail, tensor
+
+__all__ = ["maximum_likelihood", "negative_log_likelihood"]
+
+
+def negative_log_likelihood(design, response, coefficients, variance):
+    r"""$\frac n2\log(2\pi\sigma^2) + \frac{1}{2\sigma^2}\|y - X\beta\|^2$ in nats.
+
+    `design`, shape (n, d); `response`, shape (n,); `coefficients`, shape (d,); `variance`, a number above zero.
+    """
+    design, response = _data(design, response)
+    coefficients = tensor(coefficients, "coefficients", shape=(design.shape[1],))
+    variance = tensor(variance, "variance", ndim=0)
+    if variance <= 0:
+        fail("variance", "a number above zero", variance.item())
+    squares = (response - design @ coefficients).square().sum()
+    return len(response) / 2 * torch.log(2 * math.pi * variance) + squares / (2 * variance)
+
+
+def maximum_likelihood(design, response):
+    r"""$\hat\beta = (X^\top X)^{-1}X^\top y$ and $\hat\sigma^2 = \frac1n\|y - X\hat\beta\|^2$.
+
+    `design`, shape (n, d), of rank d; `response`, shape (..., n), each row a data set on the same design. Returns
+    tensors of shape (..., d) and (...). Raises `ValueError` for a design of lower rank (the maximiser is not unique)
+    and for a response that the design fits exactly (the likelihood is unbounded). Source: Scornet, Exercise 2.
+    """
+    design, response = _data(design, response)
+    rank = torch.linalg.matrix_rank(design).item()
+    if rank < design.shape[1]:
+        fail("design", f"rank {design.shape[1]}, so that the maximiser is unique", f"rank {rank}")
+    coefficients = torch.linalg.lstsq(design, response.mT if response.ndim > 1 else response[:, None]).solution.mT
+    residuals = response - coefficients @ design.mT
+    variance = residuals.square().mean(-1)
+    rounding = torch.finfo(response.dtype).eps * response.abs().amax(-1)
+    if (variance.sqrt() <= 8 * rounding).any():
+        fail("response", "one that the design does not fit exactly", "residuals of zero")
+    return (coefficients, variance) if response.ndim > 1 else (coefficients[0], variance[0])
+
+
+def _data(design, response):
+    design, response = tensor(design, "design", ndim=2), tensor(response, "response")
+    if response.ndim == 0 or response.shape[-1] != len(design):
+        fail(
+            "response",
+            f"a last axis of {len(design)}, one number a row of the design",
+            f"shape {tuple(response.shape)}",
+        )
+    return design, response

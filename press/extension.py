@@ -1,0 +1,166 @@
+"""The Sphinx directives of the pages that are made from the ledger: nothing on them is typed by hand."""
+
+import json
+from collections import Counter
+from html import escape
+
+from sphinx.util.docutils import SphinxDirective
+
+from helpers.cards import number
+from helpers.claims import load
+from press.execution import BUILD
+from press.ledger import VERDICTS
+
+MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "·"), strict=True))
+
+
+class Generated(SphinxDirective):
+    """A directive whose text is Markdown made from `_build/ledger.json`."""
+
+    has_content = False
+
+    def run(self):
+        path = BUILD / "ledger.json"
+        self.env.note_dependency(str(path))
+        return self.parse_text_to_nodes("\n".join(self.lines(json.loads(path.read_text(encoding="utf-8")))))
+
+    def link(self, entry, text):
+        """A link to the card of the claim's first check."""
+        first = entry["checks"][0]
+        up = "../" * self.env.docname.count("/")
+        return f'<a href="{up}chapters/{entry["chapter"]}.html#{first["anchor"]}">{escape(text)}</a>'
+
+
+class Counts(Generated):
+    def lines(self, ledger):
+        count = Counter(entry["verdict"] for entry in ledger)
+        checks = {(check["id"], check["label"]): check for entry in ledger for check in entry["checks"]}.values()
+        rivals = sum(len(check["rivals"]) for check in checks)
+        checked = len(ledger) - count["not checked"]
+        yield f"**{len(ledger)}** claims of the lectures are on record; **{checked}** of them are checked:"
+        yield ""
+        yield from (f"- {MARKS[verdict]} **{count[verdict]}** {verdict}" for verdict in VERDICTS)
+        yield ""
+        yield f"**{len(checks)}** checks hold, and with them **{rivals}** wrong answers are rejected."
+
+
+class Ledger(Generated):
+    def lines(self, ledger):
+        for key, entries in _by_lecture(ledger):
+            yield from _heading(key)
+            yield from _table(("Place", "Claim", "Verdict", "Measured", "Expected", "Distance"), "20 32 14 12 12 10")
+            for entry in entries:
+                yield from _row(entry["place"], self._claim(entry), *_numbers(entry))
+            yield ":::"
+            yield ""
+
+    def _claim(self, entry):
+        if not entry["checks"]:
+            return f"`{entry['id']}`: {entry['reason']}"
+        more = len(entry["checks"]) - 1
+        return self.link(entry, entry["statement"]) + (f" ({more} more)" if more else "")
+
+
+class LectureMap(Generated):
+    def lines(self, ledger):
+        for key, entries in _by_lecture(ledger):
+            yield from _heading(key)
+            yield from _table(("Slide or equation", "Section", "Verdict"), "38 46 16")
+            for entry in entries:
+                section = f"{entry['chapter']} (not written yet)"
+                if entry["checks"]:
+                    section = self.link(entry, f"{entry['chapter']}: {entry['checks'][0]['section']}")
+                yield from _row(entry["place"], section, f"{MARKS[entry['verdict']]} {entry['verdict']}")
+            yield ":::"
+            yield ""
+
+
+class Errata(Generated):
+    def lines(self, ledger):
+        wrong = [entry for entry in ledger if entry["verdict"] == "wrong as printed"]
+        lectures = load()[0]
+        if not wrong:
+            yield "None so far."
+        for position, entry in enumerate(wrong, 1):
+            lecture = lectures[entry["lecture"]]
+            check, rival = _printed(entry)
+            yield f"## E{position}. {entry['place']}"
+            yield ""
+            yield f"*{lecture.title}*, {lecture.author}. Evidence: {self.link(entry, entry['id'])}."
+            yield ""
+            yield from (f"**Printed:** {entry['printed']}", "", f"**Corrected:** {entry['corrected']}", "")
+            yield from (f"**Why:** {entry['why']}", "")
+            yield (
+                f"**Numbers:** measured {number(check['measured'])}; "
+                f"the corrected form gives {number(check['expected'])} ({_away(check, check['unit'])}), "
+                f"the printed form {number(rival['value'])} ({_away(rival, check['unit'])})."
+            )
+            yield ""
+            if entry["extraction"]:
+                yield from (f"**A word of caution:** {entry['extraction']}", "")
+
+
+class RunTimes(Generated):
+    def lines(self, ledger):
+        times = json.loads((BUILD / "times.json").read_text(encoding="utf-8"))
+        yield from _table(("Chapter", "Seconds"), "70 30")
+        for chapter, seconds in times["chapters"].items():
+            yield from _row(f"{{doc}}`/chapters/{chapter}`", f"{seconds:.0f}")
+        yield from _row("all", f"{sum(times['chapters'].values()):.0f}")
+        yield from (":::", "", f"Measured on {times['machine']}.")
+
+
+def _by_lecture(ledger):
+    for key in dict.fromkeys(entry["lecture"] for entry in ledger):
+        yield key, [entry for entry in ledger if entry["lecture"] == key]
+
+
+def _heading(key):
+    lecture = load()[0][key]
+    yield from (f"## {lecture.title}", "", f"{lecture.author}", "")
+
+
+def _table(titles, widths):
+    yield from (":::{list-table}", ":header-rows: 1", f":widths: {widths}", "")
+    yield from _row(*titles)
+
+
+def _row(*cells):
+    yield from ("* - " + cells[0], *("  - " + cell for cell in cells[1:]))
+
+
+def _numbers(entry):
+    verdict = f"{MARKS[entry['verdict']]} {entry['verdict']}"
+    if not entry["checks"]:
+        return verdict, "", "", ""
+    return (
+        verdict,
+        number(entry["measured"]),
+        number(entry["expected"]),
+        f"{number(entry['distance'], 2)} {entry['unit']}",
+    )
+
+
+def _away(found, unit):
+    return f"{number(found['distance'], 3)} {unit} away"
+
+
+def _printed(entry):
+    """The check whose rival is the printed form, and that rival."""
+    for check in entry["checks"]:
+        for rival in check["rivals"]:
+            if rival["name"] == "as printed":
+                return check, rival
+    raise LookupError(entry["id"])
+
+
+def setup(app):
+    for name, directive in {
+        "counts": Counts,
+        "ledger": Ledger,
+        "lecture-map": LectureMap,
+        "errata": Errata,
+        "run-times": RunTimes,
+    }.items():
+        app.add_directive(name, directive)
+    return {"parallel_read_safe": True}

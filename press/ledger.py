@@ -1,0 +1,103 @@
+"""The ledger: what the checks of the executed chapters found, claim by claim."""
+
+from helpers import cards
+from helpers.checks import RECORD
+from helpers.claims import load
+from press.notebooks import ROOT, calls, chapters, name
+
+VERDICTS = ("holds", "holds under conditions", "wrong as printed", "not checked")
+PRINCIPAL = ("agreement", "measured", "expected", "distance", "unit", "rivals")
+
+
+def records(notebook):
+    """What the checks of one executed notebook left, each with the heading of the section in which it stands."""
+    found, section = [], ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            titles = [line.lstrip("#").strip() for line in cell.source.splitlines() if line.startswith("#")]
+            section = titles[-1] if titles else section
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get(RECORD)
+            if record:
+                found.append({**record, "section": section, "anchor": cards.anchor(record["id"], record["label"])})
+    return found
+
+
+def faults(calls_by_chapter, claims):
+    """What is wrong between checks and claims, as sentences: each claim of a written chapter is checked there and only
+    there, or says why not; what a record says of the printed form or of conditions, its rivals bear out."""
+    distinct = {id(claim): claim for claim in claims.values()}.values()
+    checked = {}
+    for chapter, found in calls_by_chapter.items():
+        labels = [(call.claim, call.label) for call in found]
+        for call in found:
+            if call.claim not in claims:
+                yield f"{chapter}: {call.claim!r} is no claim"
+                continue
+            claim = claims[call.claim]
+            checked.setdefault(claim.id, []).append((chapter, call))
+            if labels.count((call.claim, call.label)) > 1:
+                yield f"{chapter}: {call.claim} is checked twice under the label {call.label!r}"
+            if not call.closes_cell:
+                yield f"{chapter}: the check of {call.claim} does not close its cell, so no card is shown"
+    for claim in distinct:
+        found = checked.get(claim.id, [])
+        rivals = [rival for _, call in found for rival in call.rivals]
+        if {chapter for chapter, _ in found} - {claim.chapter}:
+            yield f"{claim.id} belongs to {claim.chapter} and is checked elsewhere"
+        if claim.chapter in calls_by_chapter and bool(found) == bool(claim.reason):
+            yield f"{claim.id}: a check or a reason why there is none, one of the two"
+        if found and bool(claim.printed) != ("as printed" in rivals):
+            yield f"{claim.id}: a printed form and a rival 'as printed' go together"
+        if found and bool(claim.conditions) != any(rival.startswith("without ") for rival in rivals):
+            yield f"{claim.id}: conditions and a rival 'without ...' go together"
+
+
+def written(root=ROOT):
+    """The calls of `check` in every chapter, by the chapter's name."""
+    return {name(path, root): calls(path) for path in chapters(root)}
+
+
+def build(executed):
+    """The ledger of the executed notebooks (by name, with their seconds): a list with one object a claim."""
+    lectures, claims = load()
+    wrong = list(faults(written(), claims))
+    found = {}
+    for chapter, (notebook, _) in executed.items():
+        for record in records(notebook):
+            found.setdefault(claims[record["id"]].id, []).append(record)
+        expected = {(call.claim, call.label) for call in written()[chapter]}
+        left = {(record["id"], record["label"]) for records_ in found.values() for record in records_}
+        wrong += [f"{chapter}: the check of {claim} {label} left no record" for claim, label in expected - left]
+    if wrong:
+        raise SystemExit("ledger:\n  " + "\n  ".join(wrong))
+    entries = [
+        _entry(claim, place_id, place, found.get(claim.id, []), executed) for claim, place_id, place in _places(claims)
+    ]
+    return sorted(entries, key=lambda entry: list(lectures).index(entry["lecture"]))
+
+
+def _places(claims):
+    """Each claim at each place at which a lecture makes it."""
+    for claim_id, claim in claims.items():
+        yield claim, claim_id, claim.place if claim_id == claim.id else claim.also[claim_id]
+
+
+def _entry(claim, claim_id, place, checks, executed):
+    entry = {"id": claim_id, "lecture": claim_id.split("-")[0], "place": place, "chapter": claim.chapter}
+    entry["verdict"] = _verdict(claim, checks)
+    if not checks:
+        unwritten = f"the chapter {claim.chapter} is not written yet"
+        entry["reason"] = claim.reason or (unwritten if claim.chapter not in executed else "")
+    principal = checks[0] if checks else {}
+    entry |= {field: principal.get(field) for field in PRINCIPAL}
+    texts = ("statement", "conditions", "printed", "corrected", "why", "extraction")
+    return entry | {field: getattr(claim, field) for field in texts} | {"checks": checks}
+
+
+def _verdict(claim, checks):
+    if not checks:
+        return "not checked"
+    if claim.printed:
+        return "wrong as printed"
+    return "holds under conditions" if claim.conditions else "holds"
