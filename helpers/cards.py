@@ -2,7 +2,7 @@
 
 from html import escape
 
-__all__ = ["html", "text"]
+__all__ = ["anchor", "html", "number", "text"]
 
 RELATION_SIGNS = {"equals": "=", "at most": "≤", "at least": "≥", "below": "<", "above": ">"}
 
@@ -11,7 +11,9 @@ FRAME = (
     "margin:.4em 0;max-width:46em;font-size:.92em;line-height:1.45;color:inherit;background:rgba(128,128,128,.06)"
 )
 CELL = "padding:.1em .9em .1em 0;text-align:left;vertical-align:top;border:0;background:none;color:inherit"
-HEAD = "padding:.1em .9em .1em 0;text-align:left;font-weight:600;border:0;background:none;color:inherit"
+HEAD = (
+    "padding:.1em .9em .1em 0;text-align:left;vertical-align:top;font-weight:600;border:0;background:none;color:inherit"
+)
 
 
 def number(value, digits=6):
@@ -35,6 +37,14 @@ def _measured(result):
     return number(result.measured) + error
 
 
+def _place(claim):
+    return f"{claim.lecture.capitalize()}, {claim.place}"
+
+
+def _agreement(result):
+    return f"{result.agreement}: {result.wanted} {result.unit}"
+
+
 def _cases(result):
     return f"worst of {result.cases} cases" if result.cases > 1 else ""
 
@@ -42,14 +52,11 @@ def _cases(result):
 def _rows(result):
     yield "measured", _measured(result), _cases(result)
     sign = "" if result.relation == "equals" else RELATION_SIGNS[result.relation] + " "
-    yield "expected", sign + number(result.expected), _distance(result.distance, result.unit, f"wanted {result.wanted}")
+    yield "expected", sign + number(result.expected), f"{number(result.distance, 3)} {result.unit}"
     for rival in result.rivals:
         fate = "rejected" if rival.rejected else "NOT REJECTED"
-        yield f"rival: {rival.name}", number(rival.value), f"{fate}, " + _distance(rival.distance, result.unit)
-
-
-def _distance(distance, unit, *more):
-    return ", ".join((f"{number(distance, 3)} {unit}", *more))
+        distance = f"{number(rival.distance, 3)} {result.unit}"
+        yield f"rival: {rival.name}", number(rival.value), f"{fate}, {distance}"
 
 
 def text(result):
@@ -58,7 +65,7 @@ def text(result):
     label = f" [{result.label}]" if result.label else ""
     rows = [tuple(row) for row in _rows(result)]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    lines = [f"{_title(result)[0]} · {claim.id}{label} · {claim.lecture}, {claim.place} · {result.agreement}"]
+    lines = [f"{_title(result)[0]} · {claim.id}{label} · {_place(claim)} · {_agreement(result)}"]
     lines.append(f"  {claim.statement}")
     lines += [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows]
     return "\n".join(lines)
@@ -78,7 +85,7 @@ def html(result):
     return (
         f'<div id="{escape(anchor(claim.id, result.label))}" class="check-card" style="{FRAME.format(edge=edge)}">'
         f"<div><strong>{title}</strong> · {escape(claim.statement)}</div>"
-        f'<div style="font-size:.88em">{escape(claim.lecture)}, {escape(claim.place)} · {result.agreement}{label}'
+        f'<div style="font-size:.88em">{escape(_place(claim))} · {escape(_agreement(result))}{label}'
         f" · <code>{escape(claim.id)}</code></div>"
         f'<table style="border:0;margin:.35em 0 0;border-collapse:collapse;width:auto;background:none">'
         f"<tbody>{body}</tbody></table></div>"

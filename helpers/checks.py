@@ -92,7 +92,8 @@ def check(claim, *, measured, expected, rivals, relation="equals", tolerance=Non
     rivals: wrong answers by name: numbers in the place of `expected`, or a `Case`.
     relation: "equals", "at most", "at least" (a bound, shown sharp), "below" or "above" (an order with a margin).
     tolerance: for numbers: the error that rounding or quadrature may leave, in units of `scale`.
-    scale: the unit of the error; by default the largest |expected| (for bounds and orders, each |expected|).
+    scale: the unit of the error; by default the largest |expected| (for bounds and orders, each |expected|). A rival is
+        measured by the same unit; a `Case` by that of its own expected.
     sharp: for a bound: the gap, in units of `scale`, within which the nearest case must come.
     label: tells apart several checks of one claim.
 
@@ -104,9 +105,11 @@ def check(claim, *, measured, expected, rivals, relation="equals", tolerance=Non
         fail("rivals", "a dictionary of wrong answers by name", type(rivals).__name__)
     if "as printed" in rivals and not record.printed:
         fail("rivals", f"'printed' in the record of {claim!r} beside a rival 'as printed'", "none")
+    if not isinstance(label, str):
+        fail("label", "text", repr(label)[:80])
     agreement = _agreement(measured, relation, tolerance, scale, sharp)
-    distance, worst, cases = agreement.distance(measured, expected, "measured", "expected")
-    found = tuple(_rival(agreement, measured, name, rival) for name, rival in rivals.items())
+    distance, worst, cases = agreement.distance(measured, expected, expected, "measured", "expected")
+    found = tuple(_rival(agreement, measured, expected, name, rival) for name, rival in rivals.items())
     result = Result(
         record, label, agreement.name, relation, _at(measured, worst), _error_at(measured, worst), _at(expected, worst),
         distance, agreement.unit, agreement.wanted, cases, agreement.holds(distance), found,
@@ -121,17 +124,22 @@ def check(claim, *, measured, expected, rivals, relation="equals", tolerance=Non
     return result
 
 
-def _rival(agreement, measured, name, rival):
+def _rival(agreement, measured, expected, name, rival):
     if not isinstance(name, str) or not name.strip():
         fail("rivals", "a name for each", repr(name))
     case = rival if isinstance(rival, Case) else Case(measured, rival)
-    if not isinstance(case.measured, Replicates | Exponent) and isinstance(measured, Replicates | Exponent):
-        fail(f"rivals[{name!r}]", f"measured as {type(measured).__name__}", type(case.measured).__name__)
+    if _kind(case.measured) != _kind(measured):
+        fail(f"rivals[{name!r}]", f"measured as {_kind(measured)}", _kind(case.measured))
+    unit_of = case.expected if isinstance(rival, Case) else expected
     distance, worst, _ = agreement.distance(
-        case.measured, case.expected, f"rivals[{name!r}].measured", f"rivals[{name!r}]"
+        case.measured, case.expected, unit_of, f"rivals[{name!r}].measured", f"rivals[{name!r}]"
     )
     value = case.measured if isinstance(rival, Case) else case.expected
     return Rival(name, _at(value, worst), distance, agreement.rejects(distance))
+
+
+def _kind(measured):
+    return type(measured).__name__ if isinstance(measured, Replicates | Exponent) else "numbers"
 
 
 def _agreement(measured, relation, tolerance, scale, sharp):
@@ -152,16 +160,16 @@ def _agreement(measured, relation, tolerance, scale, sharp):
     scale = None if scale is None else positive(scale, "scale")
     sign = {"equals": 0, "at most": 1, "below": 1, "at least": -1, "above": -1}[relation]
     if isinstance(measured, Exponent):
-        return Asymptotic()
+        return _Asymptotic()
     if isinstance(measured, Replicates):
-        return StatisticalOrdering(sign) if sign else Statistical()
+        return _StatisticalOrdering(sign) if sign else _Statistical()
     if bound:
-        return Inequality(sign, tolerance, scale, positive(sharp, "sharp"))
-    return Ordering(sign, tolerance, scale) if sign else Exact(tolerance, scale)
+        return _Inequality(sign, tolerance, scale, positive(sharp, "sharp"))
+    return _Ordering(sign, tolerance, scale) if sign else _Exact(tolerance, scale)
 
 
 @dataclass(frozen=True)
-class Exact:
+class _Exact:
     tolerance: float
     scale: float | None
     name = "exact"
@@ -172,13 +180,13 @@ class Exact:
 
     @property
     def wanted(self):
-        return f"at most {self.tolerance:g}"
+        return f"within {self.tolerance:g}"
 
-    def distance(self, measured, expected, measured_name, expected_name):
+    def distance(self, measured, expected, unit_of, measured_name, expected_name):
         measured, expected = _same_shape(measured, expected, measured_name, expected_name)
-        scale = self.scale or np.abs(expected).max()
+        scale = self.scale or np.abs(numbers(unit_of, expected_name)).max()
         if scale == 0:
-            fail("scale", "the unit of the error, as expected is zero everywhere", "none")
+            fail("scale", f"the unit of the error, as {expected_name} is zero everywhere", "none")
         errors = np.abs(measured - expected) / scale
         return float(errors.max()), int(errors.argmax()), errors.size
 
@@ -190,10 +198,10 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class Statistical:
-    name, unit, wanted = "statistical", "standard errors", f"at most {SIGMAS} either way"
+class _Statistical:
+    name, unit, wanted = "statistical", "standard errors", f"within {SIGMAS}"
 
-    def distance(self, measured, expected, measured_name, expected_name):
+    def distance(self, measured, expected, unit_of, measured_name, expected_name):
         _same_shape(measured.mean, expected, measured_name, expected_name)
         scores = np.atleast_1d(measured.score(numbers(expected, expected_name))).ravel()
         worst = int(np.abs(scores).argmax())
@@ -207,10 +215,10 @@ class Statistical:
 
 
 @dataclass(frozen=True)
-class Asymptotic:
-    name, unit, wanted = "asymptotic", "half-widths of the interval", "at most 1 either way"
+class _Asymptotic:
+    name, unit, wanted = "asymptotic", "half-widths of its interval", "within 1"
 
-    def distance(self, measured, expected, measured_name, expected_name):
+    def distance(self, measured, expected, unit_of, measured_name, expected_name):
         _, expected = _same_shape(measured.value, expected, measured_name, expected_name)
         return float((measured.value - expected[0]) / measured.half_width), 0, 1
 
@@ -222,7 +230,7 @@ class Asymptotic:
 
 
 @dataclass(frozen=True)
-class Ordering:
+class _Ordering:
     sign: int
     tolerance: float
     scale: float | None
@@ -236,11 +244,11 @@ class Ordering:
     def wanted(self):
         return f"at least {self.tolerance:g}"
 
-    def distance(self, measured, expected, measured_name, expected_name):
+    def distance(self, measured, expected, unit_of, measured_name, expected_name):
         measured, expected = _same_shape(measured, expected, measured_name, expected_name)
-        scale = self.scale or np.abs(expected)
+        scale = self.scale or np.abs(numbers(unit_of, expected_name)).ravel()
         if not np.all(scale):
-            fail("scale", "the unit of the gap, as expected is zero somewhere", "none")
+            fail("scale", f"the unit of the gap, as {expected_name} is zero somewhere", "none")
         gaps = self.sign * (expected - measured) / scale
         return float(gaps.min()), int(gaps.argmin()), gaps.size
 
@@ -252,7 +260,7 @@ class Ordering:
 
 
 @dataclass(frozen=True)
-class Inequality(Ordering):
+class _Inequality(_Ordering):
     sharp: float
     name = "inequality"
 
@@ -268,11 +276,11 @@ class Inequality(Ordering):
 
 
 @dataclass(frozen=True)
-class StatisticalOrdering:
+class _StatisticalOrdering:
     sign: int
     name, unit, wanted = "ordering", "standard errors", f"at least {SIGMAS}"
 
-    def distance(self, measured, expected, measured_name, expected_name):
+    def distance(self, measured, expected, unit_of, measured_name, expected_name):
         _same_shape(measured.mean, expected, measured_name, expected_name)
         scores = np.atleast_1d(-self.sign * measured.score(numbers(expected, expected_name))).ravel()
         return float(scores.min()), int(scores.argmin()), scores.size

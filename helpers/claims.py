@@ -8,7 +8,7 @@ import yaml
 
 from helpers.validation import fail
 
-__all__ = ["Claim", "Lecture", "claim", "load"]
+__all__ = ["Claim", "Lecture", "claim", "load", "source"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def load(path=None):
     Raises `ValueError` where a record has an unknown field, lacks one that it needs, or repeats an id.
     """
     record = yaml.safe_load(Path(path or source()).read_text(encoding="utf-8"))
-    lectures = {key: Lecture(key, **entry) for key, entry in record["lectures"].items()}
+    if not isinstance(record, dict) or not isinstance(record.get("lectures"), dict) or not record.get("claims"):
+        fail("claims.yml", "lectures and claims", repr(record)[:80])
+    lectures = {key: _lecture(key, entry) for key, entry in record["lectures"].items()}
     claims = {}
     for entry in record["claims"]:
         one = _claim(entry, lectures)
@@ -72,14 +74,26 @@ def load(path=None):
     return lectures, claims
 
 
+def _lecture(key, entry):
+    if not isinstance(entry, dict) or set(entry) != {"title", "author"}:
+        fail(f"claims.yml, lecture {key}", "a title and an author", repr(entry)[:80])
+    return Lecture(key, **entry)
+
+
 def _claim(entry, lectures):
+    if not isinstance(entry, dict):
+        fail("claims.yml", "a claim as fields with values", repr(entry)[:80])
     name = entry.get("id", entry)
     unknown = set(entry) - {known.name for known in fields(Claim)}
     if unknown:
         fail(f"claims.yml, {name}", "known fields", sorted(unknown))
-    missing = {"id", "place", "chapter"} - set(entry)
+    missing = {one for one in ("id", "place", "chapter") if not entry.get(one)}
     if missing:
         fail(f"claims.yml, {name}", "id, place and chapter", f"no {', '.join(sorted(missing))}")
+    for key, value in entry.items():
+        wanted = dict if key == "also" else str
+        if not isinstance(value, wanted):
+            fail(f"claims.yml, {name}", "also as a mapping, all else as text", f"{key}: {value!r}")
     one = Claim(**entry)
     if one.lecture not in lectures:
         fail(f"claims.yml, {name}", f"an id that begins with one of {sorted(lectures)}", repr(one.lecture))
@@ -91,8 +105,8 @@ def _claim(entry, lectures):
 def claim(name):
     """The claim with this id. Raises `ValueError` for an id that no claim has, or one without a statement."""
     claims = load()[1]
-    if name not in claims:
+    if not isinstance(name, str) or name not in claims:
         fail("claim", "an id in chapters/claims.yml", repr(name))
-    if not claims[name].statement:
+    if not claims[name].statement.strip():
         fail("claim", "a claim whose statement is written", f"{name!r}, which has none")
     return claims[name]

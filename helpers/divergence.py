@@ -3,7 +3,7 @@
 import torch
 
 from helpers.quadrature import integrate
-from helpers.validation import fail, tensor
+from helpers.validation import broadcastable, fail
 
 __all__ = ["kl", "kl_discrete", "kl_gaussians"]
 
@@ -11,13 +11,20 @@ __all__ = ["kl", "kl_discrete", "kl_gaussians"]
 def kl(log_p, log_q, edges, tolerance=1e-10):
     r"""$\mathrm{KL}(p\|q) = \int p\,\log\frac pq$ by quadrature on the panels between `edges`, shape (panels + 1,).
 
-    `log_p` and `log_q` map nodes, shape (m,), to log densities, shape (..., m). The edges must enclose the mass of p.
-    Raises `ValueError` where the panels are too coarse, and where they hold less than 1 - 1e-8 of p.
+    `log_p` and `log_q` map nodes, shape (m,), to log densities, shape (..., m). The edges must enclose the mass of p;
+    where p = 0 (log_p = -inf) nothing is added. Raises `ValueError` where the panels are too coarse, where the mass of
+    p on them is not 1 within 1e-8, and where the divergence is infinite.
     """
     mass = integrate(lambda x: log_p(x).exp(), edges, tolerance)
-    if (mass < 1 - 1e-8).any():
-        fail("edges", "panels that hold the mass of p", f"a mass of {mass.min().item():.10g}")
-    return integrate(lambda x: log_p(x).exp() * (log_p(x) - log_q(x)), edges, tolerance)
+    off = (mass - 1).abs()
+    if (off > 1e-8).any():
+        fail("log_p, edges", "a density whose mass the panels hold", f"a mass of {mass.flatten()[off.argmax()]:.10g}")
+
+    def integrand(x):
+        p = log_p(x).exp()
+        return torch.where(p > 0, p * (log_p(x) - log_q(x)), 0.0)
+
+    return integrate(integrand, edges, tolerance)
 
 
 def kl_discrete(p, q):
@@ -26,7 +33,9 @@ def kl_discrete(p, q):
     Outcomes with $p_k = 0$ add nothing; the divergence is infinite where $q_k = 0 < p_k$. Raises `ValueError` for
     negative entries, and where `p` does not sum to one (`q` may lack the mass of outcomes that are not listed).
     """
-    p, q = tensor(p, "p"), tensor(q, "q")
+    p, q = broadcastable(p=p, q=q)
+    if p.shape[-1:] != q.shape[-1:] or p.ndim == 0:
+        fail("p, q", "vectors of the same outcomes", f"shapes {tuple(p.shape)} and {tuple(q.shape)}")
     for name, value in (("p", p), ("q", q)):
         if (value < 0).any():
             fail(name, "numbers of at least 0", value.min().item())
@@ -41,8 +50,9 @@ def kl_gaussians(mean_p, variance_p, mean_q, variance_q):
 
     Raises `ValueError` for a variance of zero or less.
     """
-    mean_p, mean_q = tensor(mean_p, "mean_p"), tensor(mean_q, "mean_q")
-    variance_p, variance_q = tensor(variance_p, "variance_p"), tensor(variance_q, "variance_q")
+    mean_p, variance_p, mean_q, variance_q = broadcastable(
+        mean_p=mean_p, variance_p=variance_p, mean_q=mean_q, variance_q=variance_q
+    )
     for name, value in (("variance_p", variance_p), ("variance_q", variance_q)):
         if (value <= 0).any():
             fail(name, "numbers above zero", value.min().item())

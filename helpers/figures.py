@@ -84,22 +84,27 @@ def slider(draw, values, label, describe, start=None):
     """A `Slider` over `values`: `draw(value)` draws each picture, `describe(value)` is its alt text.
 
     `label` says what moves; `start` is the position shown first (default: the middle). The pictures are drawn now, so
-    that the slider needs no kernel: about 30 kB each. Raises `ValueError` for fewer than two values, an empty alt text,
-    or a `start` outside.
+    that the slider needs no kernel: about 30 kB each. Raises `ValueError` for fewer than two values, an empty label or
+    alt text, a `start` outside, or a `draw` that leaves the current figure empty.
     """
     values = list(values)
     if len(values) < 2:
         fail("values", "two or more", values)
+    if not isinstance(label, str) or not label.strip():
+        fail("label", "a text that says what moves", repr(label))
     start = len(values) // 2 if start is None else start
-    if start not in range(len(values)):
+    if not isinstance(start, int) or start not in range(len(values)):
         fail("start", f"a position from 0 to {len(values) - 1}", start)
     frames = []
     for value in values:
         alt = describe(value)
-        if not alt.strip():
+        if not isinstance(alt, str) or not alt.strip():
             fail("describe", "a sentence for each value", repr(alt))
         figure = plt.figure(dpi=110)
         draw(value)
+        if not figure.axes:
+            plt.close(figure)
+            fail("draw", "a picture on the current figure", f"an empty figure for {value!r}")
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
         plt.close(figure)

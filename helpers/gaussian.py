@@ -4,16 +4,14 @@ import math
 
 import torch
 
-from helpers.validation import fail, tensor
+from helpers.validation import alike, broadcastable, fail, tensor
 
 __all__ = ["log_density", "maximum_likelihood", "negative_log_likelihood", "overlap"]
 
 
-def _variance(value, name="variance"):
-    value = tensor(value, name)
+def _above_zero(value, name="variance"):
     if (value <= 0).any():
         fail(name, "numbers above zero", value.min().item())
-    return value
 
 
 def log_density(x, mean, variance):
@@ -22,7 +20,8 @@ def log_density(x, mean, variance):
     `x`, `mean` and `variance` are broadcast against one another. Raises `ValueError` for a variance of zero or less.
     Source: Scornet, (1).
     """
-    x, mean, variance = tensor(x, "x"), tensor(mean, "mean"), _variance(variance)
+    x, mean, variance = broadcastable(x=x, mean=mean, variance=variance)
+    _above_zero(variance)
     return -0.5 * torch.log(2 * math.pi * variance) - (x - mean) ** 2 / (2 * variance)
 
 
@@ -31,7 +30,9 @@ def negative_log_likelihood(x, mean, variance):
 
     `mean` and `variance`, shape (...), go with the leading axes. Source: Scornet, (2).
     """
-    x, mean, variance = tensor(x, "x"), tensor(mean, "mean"), _variance(variance)
+    x, mean, variance = alike(x=x, mean=mean, variance=variance)
+    if x.ndim == 0:
+        fail("x", "a sample along the last axis", "a single number")
     return -log_density(x, mean[..., None], variance[..., None]).sum(-1)
 
 
@@ -57,14 +58,20 @@ def overlap(first, second):
     Each mixture is a triple of weights, means and variances of shape (..., components); leading axes are broadcast. The
     weights may be any finite numbers, so that differences of densities are mixtures too. Returns shape (...).
     """
-    a, m, s = _mixture(first, "first")
-    b, k, t = _mixture(second, "second")
+    parts = alike(**_named(first, "first"), **_named(second, "second"))
+    (a, m, s), (b, k, t) = _mixture(parts[:3], "first"), _mixture(parts[3:], "second")
     pair = log_density(m[..., :, None], k[..., None, :], s[..., :, None] + t[..., None, :]).exp()
     return (a[..., :, None] * b[..., None, :] * pair).sum((-1, -2))
 
 
-def _mixture(triple, name):
-    if len(triple) != 3:
-        fail(name, "weights, means and variances", f"{len(triple)} items")
-    weights, means = tensor(triple[0], f"{name}: weights"), tensor(triple[1], f"{name}: means")
-    return weights, means, _variance(triple[2], f"{name}: variances")
+def _named(triple, name):
+    if not isinstance(triple, tuple | list | torch.Tensor) or len(triple) != 3:
+        fail(name, "weights, means and variances", repr(triple)[:80])
+    return dict(zip((f"{name}: weights", f"{name}: means", f"{name}: variances"), triple, strict=True))
+
+
+def _mixture(parts, name):
+    if len({part.shape[-1:] for part in parts}) > 1 or parts[0].ndim == 0:
+        fail(name, "weights, means and variances of one last axis", " and ".join(str(tuple(p.shape)) for p in parts))
+    _above_zero(parts[2], f"{name}: variances")
+    return parts

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from helpers.validation import fail, tensor
+from helpers.validation import alike, fail, tensor
 
 __all__ = ["maximum_likelihood", "negative_log_likelihood"]
 
@@ -14,7 +14,10 @@ def negative_log_likelihood(design, response, coefficients, variance):
 
     `design`, shape (n, d); `response`, shape (n,); `coefficients`, shape (d,); `variance`, a number above zero.
     """
-    design, response = _data(design, response)
+    design, response, coefficients, variance = alike(
+        design=design, response=response, coefficients=coefficients, variance=variance
+    )
+    design, response = _data(design, tensor(response, "response", ndim=1))
     coefficients = tensor(coefficients, "coefficients", shape=(design.shape[1],))
     variance = tensor(variance, "variance", ndim=0)
     if variance <= 0:
@@ -34,17 +37,20 @@ def maximum_likelihood(design, response):
     rank = torch.linalg.matrix_rank(design).item()
     if rank < design.shape[1]:
         fail("design", f"rank {design.shape[1]}, so that the maximiser is unique", f"rank {rank}")
-    coefficients = torch.linalg.lstsq(design, response.mT if response.ndim > 1 else response[:, None]).solution.mT
+    solution = torch.linalg.lstsq(design, response.reshape(-1, len(design)).mT).solution.mT
+    coefficients = solution.reshape(*response.shape[:-1], design.shape[1])
     residuals = response - coefficients @ design.mT
     variance = residuals.square().mean(-1)
-    rounding = torch.finfo(response.dtype).eps * response.abs().amax(-1)
+    terms = response.abs() + coefficients.abs() @ design.abs().mT
+    rounding = torch.finfo(response.dtype).eps * terms.amax(-1)
     if (variance.sqrt() <= 8 * rounding).any():
         fail("response", "one that the design does not fit exactly", "residuals of zero")
-    return (coefficients, variance) if response.ndim > 1 else (coefficients[0], variance[0])
+    return coefficients, variance
 
 
 def _data(design, response):
-    design, response = tensor(design, "design", ndim=2), tensor(response, "response")
+    design, response = alike(design=design, response=response)
+    design = tensor(design, "design", ndim=2)
     if response.ndim == 0 or response.shape[-1] != len(design):
         fail(
             "response",

@@ -8,7 +8,7 @@ from scipy import stats
 
 from helpers.validation import fail, tensor
 
-__all__ = ["Exponent", "Replicates", "exponent", "normal_score", "replicates"]
+__all__ = ["Exponent", "Replicates", "exponent", "normal_score", "numbers", "replicates"]
 
 SIGMAS = 5
 
@@ -41,7 +41,7 @@ def replicates(values):
     if values.ndim == 0 or len(values) < 2:
         fail("values", "two replicates or more along the first axis", f"shape {values.shape}")
     standard_error = values.std(axis=0, ddof=1) / math.sqrt(len(values))
-    if not (standard_error > 1e-14 * np.abs(values).max()).all():
+    if not (standard_error > 1e-14 * np.abs(values).max(axis=0)).all():
         fail("values", "replicates that differ", "zero variance: use an exact check")
     return Replicates(values.mean(axis=0), standard_error, len(values))
 
@@ -50,7 +50,8 @@ def normal_score(t, degrees):
     """The standard normal deviate whose tail has the mass of Student's `t` with this many `degrees` of freedom.
 
     $z = \\frac{8\\nu+1}{8\\nu+3}\\sqrt{\\nu\\log(1+t^2/\\nu)}$ with the sign of $t$ (Wallace, 1959): finite where tail
-    probabilities underflow.
+    probabilities underflow. It errs toward zero: a deviate of 5 is found as 4.97 for ten replicates and
+    as 4.68 for three.
     """
     size = np.sqrt(degrees * np.log1p(np.square(t) / degrees))
     return np.sign(t) * size * (8 * degrees + 1) / (8 * degrees + 3)

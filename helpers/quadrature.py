@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from helpers.validation import fail, tensor
+from helpers.validation import count, fail, positive, tensor
 
 __all__ = ["integrate", "nodes"]
 
@@ -18,7 +18,7 @@ def nodes(edges, points=POINTS):
     edges = tensor(edges, "edges", ndim=1)
     if len(edges) < 2 or (edges.diff() <= 0).any():
         fail("edges", "two or more increasing numbers", edges.tolist()[:8])
-    x, w = (torch.from_numpy(a).to(edges) for a in np.polynomial.legendre.leggauss(points))
+    x, w = (torch.from_numpy(a).to(edges) for a in np.polynomial.legendre.leggauss(count(points, "points")))
     half = edges.diff()[:, None] / 2
     return (edges[:-1, None] + half * (1 + x)).flatten(), (half * w).flatten()
 
@@ -30,10 +30,11 @@ def integrate(function, edges, tolerance=1e-10):
     The integral is taken again with half the nodes: where the two differ by more than `tolerance` relative to
     $\int|f|$, a `ValueError` asks for more panels.
     """
+    tolerance = positive(tolerance, "tolerance")
     results = []
     for points in (POINTS // 2, POINTS):
         x, w = nodes(edges, points)
-        values = tensor(function(x), "function(x)")
+        values = tensor(function(x), "function(x)").to(w)
         if values.ndim == 0 or values.shape[-1] != len(x):
             fail("function(x)", f"values along a last axis of {len(x)}", f"shape {tuple(values.shape)}")
         results.append((values @ w, values.abs() @ w))

@@ -1,11 +1,9 @@
 """What comes into `helpers` is looked at once, here; a refusal names the argument, what was wanted and what came."""
 
-import math
-
 import numpy as np
 import torch
 
-__all__ = ["count", "fail", "positive", "probabilities", "tensor"]
+__all__ = ["alike", "broadcastable", "count", "fail", "positive", "probabilities", "tensor"]
 
 
 def fail(name, wanted, got):
@@ -16,14 +14,14 @@ def fail(name, wanted, got):
 def tensor(value, name, *, ndim=None, shape=None):
     """`value` as a finite, non-empty floating tensor, on its own device.
 
-    Lists, numbers, NumPy arrays and integer tensors become float64; floating tensors keep their precision.
+    Lists, numbers and integers become float64; floating arrays and tensors keep their precision.
     `ndim` is the number of dimensions wanted, `shape` a tuple in which `None` stands for any size.
     Raises `ValueError` for anything else: text, truth values, complex numbers, NaN, infinities, no elements.
     """
     if not isinstance(value, torch.Tensor):
         try:
             value = torch.from_numpy(np.array(value))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):
             fail(name, "numbers", repr(value)[:80])
     if value.dtype == torch.bool or value.is_complex():
         fail(name, "real numbers", f"dtype {value.dtype}")
@@ -45,15 +43,37 @@ def _fits(shape, wanted):
     return len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
 
 
+def alike(**values):
+    """The `values` as by `tensor`, in their order.
+
+    Numbers, lists and NumPy arrays take the device and the precision of the first tensor among them.
+    """
+    tensors = [tensor(value, name) for name, value in values.items()]
+    given = [isinstance(value, torch.Tensor) for value in values.values()]
+    if not any(given):
+        return tensors
+    first = tensors[given.index(True)]
+    return [one if is_tensor else one.to(first) for one, is_tensor in zip(tensors, given, strict=True)]
+
+
+def broadcastable(**values):
+    """The `values` as by `alike`, of shapes that can be broadcast against one another."""
+    tensors = alike(**values)
+    try:
+        torch.broadcast_shapes(*(one.shape for one in tensors))
+    except RuntimeError:
+        shapes = " and ".join(str(tuple(one.shape)) for one in tensors)
+        fail(", ".join(values), "shapes that can be broadcast against one another", shapes)
+    return tensors
+
+
 def positive(value, name):
     """`value` as a finite number above zero."""
-    if isinstance(value, bool | np.bool_ | str) or value is None:
-        fail(name, "a number above zero", repr(value))
     try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
+        number = tensor(value, name, ndim=0).item()
+    except ValueError:
         fail(name, "a number above zero", repr(value)[:80])
-    if not math.isfinite(number) or number <= 0:
+    if number <= 0:
         fail(name, "a number above zero", number)
     return number
 
