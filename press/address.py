@@ -16,7 +16,7 @@ def setup_cell(root=ROOT):
 
 def move(url, root=ROOT):
     """Write `url` into `_config.yml` and wherever the old address stands: README, CONTRIBUTING, the set-up cells."""
-    if not re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+", url):
+    if not re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+(?<!\.git)", url):
         raise SystemExit(f"url: wanted https://github.com/someone/a-book or the like, got {url!r}")
     old = configuration(root)["repository"]["url"]
     for path in (root / "_config.yml", root / "README.md", root / "CONTRIBUTING.md"):

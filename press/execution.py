@@ -19,9 +19,9 @@ CACHE = BUILD / ".jupyter_cache"
 SECONDS_PER_CELL = 600
 
 
-def fingerprint():
+def fingerprint(root=ROOT):
     """A hash of what the chapters rest on besides their own code, which is the cache's own key."""
-    inputs = [*sorted((ROOT / "helpers").glob("*.py")), ROOT / "requirements.txt", ROOT / "chapters" / "claims.yml"]
+    inputs = [*sorted((root / "helpers").glob("*.py")), root / "requirements.txt", root / "chapters" / "claims.yml"]
     digest = hashlib.sha256(f"{book_seed()} {sys.version}".encode())
     for path in inputs:
         digest.update(path.name.encode() + path.read_bytes())

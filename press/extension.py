@@ -39,9 +39,19 @@ class Counts(Generated):
         checked = len(ledger) - count["not checked"]
         yield f"**{len(ledger)}** claims of the lectures are on record; **{checked}** of them are checked:"
         yield ""
-        yield from (f"- {MARKS[verdict]} **{count[verdict]}** {verdict}" for verdict in VERDICTS)
+        yield from (f"- {MARKS[verdict]} {verdict}: **{count[verdict]}**" for verdict in VERDICTS)
         yield ""
         yield f"**{len(checks)}** checks hold, and with them **{rivals}** wrong answers are rejected."
+
+
+class CardOf(Generated):
+    """The card of the first check of a claim, as its chapter shows it."""
+
+    required_arguments = 1
+
+    def lines(self, ledger):
+        entry = next(entry for entry in ledger if entry["id"] == self.arguments[0])
+        yield from ("```{raw} html", entry["checks"][0]["card"], "```")
 
 
 class Ledger(Generated):
@@ -58,7 +68,8 @@ class Ledger(Generated):
         if not entry["checks"]:
             return f"`{entry['id']}`: {entry['reason']}"
         more = len(entry["checks"]) - 1
-        return self.link(entry, entry["statement"]) + (f" ({more} more)" if more else "")
+        conditions = f" *If* {entry['conditions']}." if entry["conditions"] else ""
+        return self.link(entry, entry["statement"]) + (f" (and {more} more)" if more else "") + conditions
 
 
 class LectureMap(Generated):
@@ -156,6 +167,7 @@ def _printed(entry):
 
 def setup(app):
     for name, directive in {
+        "card-of": CardOf,
         "counts": Counts,
         "ledger": Ledger,
         "lecture-map": LectureMap,

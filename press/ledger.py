@@ -19,7 +19,8 @@ def records(notebook):
         for output in cell.get("outputs", []):
             record = output.get("metadata", {}).get(RECORD)
             if record:
-                found.append({**record, "section": section, "anchor": cards.anchor(record["id"], record["label"])})
+                anchor = cards.anchor(record["id"], record["label"])
+                found.append({**record, "section": section, "anchor": anchor, "card": output["data"]["text/html"]})
     return found
 
 
@@ -29,15 +30,14 @@ def faults(calls_by_chapter, claims):
     distinct = {id(claim): claim for claim in claims.values()}.values()
     checked = {}
     for chapter, found in calls_by_chapter.items():
-        labels = [(call.claim, call.label) for call in found]
         for call in found:
             if call.claim not in claims:
                 yield f"{chapter}: {call.claim!r} is no claim"
                 continue
             claim = claims[call.claim]
+            if any(call.label == other.label for _, other in checked.get(claim.id, [])):
+                yield f"{chapter}: {claim.id} is checked twice under the label {call.label!r}"
             checked.setdefault(claim.id, []).append((chapter, call))
-            if labels.count((call.claim, call.label)) > 1:
-                yield f"{chapter}: {call.claim} is checked twice under the label {call.label!r}"
             if not call.closes_cell:
                 yield f"{chapter}: the check of {call.claim} does not close its cell, so no card is shown"
     for claim in distinct:
@@ -61,12 +61,13 @@ def written(root=ROOT):
 def build(executed):
     """The ledger of the executed notebooks (by name, with their seconds): a list with one object a claim."""
     lectures, claims = load()
-    wrong = list(faults(written(), claims))
+    calls_by_chapter = written()
+    wrong = list(faults(calls_by_chapter, claims))
     found = {}
     for chapter, (notebook, _) in executed.items():
         for record in records(notebook):
             found.setdefault(claims[record["id"]].id, []).append(record)
-        expected = {(call.claim, call.label) for call in written()[chapter]}
+        expected = {(claims[call.claim].id, call.label) for call in calls_by_chapter[chapter] if call.claim in claims}
         left = {(record["id"], record["label"]) for records_ in found.values() for record in records_}
         wrong += [f"{chapter}: the check of {claim} {label} left no record" for claim, label in expected - left]
     if wrong:

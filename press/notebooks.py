@@ -63,5 +63,13 @@ def _call(position, node, closes):
     words = {word.arg: word.value for word in node.keywords}
     rivals = words.get("rivals")
     keys = rivals.keys if isinstance(rivals, ast.Dict) else []
-    label = words["label"].value if "label" in words else ""
-    return Call(position, node.args[0].value, label, tuple(key.value for key in keys), closes)
+    label = _spelt_out(words["label"]) if "label" in words else ""
+    return Call(position, _spelt_out(node.args[0]), label, tuple(_spelt_out(key) for key in keys), closes)
+
+
+def _spelt_out(node):
+    """The text that stands in the source, where a reader and the ledger find it."""
+    if not isinstance(node, ast.Constant):
+        wrong = "**" if node is None else ast.unparse(node)
+        raise ValueError(f"check: wanted its claim, label and names of rivals spelt out, got {wrong}")
+    return node.value
