@@ -1,0 +1,17 @@
+document.addEventListener("DOMContentLoaded", () => {
+  // A name that hides the words on a control is of no use to those who speak to it or hear it.
+  document.querySelectorAll(".search-button-field, summary").forEach((control) => control.removeAttribute("aria-label"));
+  // A list of references is a list only if its entries say that they are its items.
+  document.querySelectorAll(".citation-list > .citation").forEach((entry) => entry.setAttribute("role", "listitem"));
+  // What a click unfolds may scroll: the theme looks for that when the window changes, and lets the keyboard reach it.
+  document.addEventListener("click", () => window.dispatchEvent(new Event("resize")));
+  // In tables of many columns each filled cell carries the name of its column, for narrow screens.
+  document.querySelectorAll("article table.table").forEach((table) => {
+    const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
+    if (names.length < 4) return;
+    table.classList.add("wide");
+    table.querySelectorAll("tbody td").forEach((cell) => {
+      if (cell.textContent.trim()) cell.dataset.column = names[cell.cellIndex];
+    });
+  });
+});
