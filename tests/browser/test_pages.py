@@ -1,0 +1,106 @@
+"""Every page of the built book, as a reader without a network meets it in Chromium."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from reader import HTML, parsed
+
+pytestmark = pytest.mark.browser
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+LOADED = "script[src], link[rel~=stylesheet], link[rel~=preload], link[rel~=icon], img[src], iframe[src], source[src]"
+SERIOUS = """
+const done = arguments[0];
+axe.run({resultTypes: ["violations"]}).then((result) => done(result.violations
+  .filter(({impact}) => ["serious", "critical"].includes(impact))
+  .map(({id, nodes}) => `${id}: ${nodes.length}, first ${nodes[0].html.slice(0, 200)} ${nodes[0].failureSummary}`)));
+"""
+PROSE = """
+const body = document.body.cloneNode(true);
+body.querySelectorAll("script, style, pre, code, mjx-container").forEach((node) => node.remove());
+return body.textContent;
+"""
+SEEN = """
+const inside = ({left, right}) => right > 0 && left < innerWidth;
+return [...document.querySelectorAll(arguments[0])]
+  .filter((element) => element.checkVisibility() && inside(element.getBoundingClientRect())).length;
+"""
+SEARCHES = "input[type=search], .search-button, .search-button-field, .search-button__button"
+
+
+def test_asks_no_other_host(page):
+    assert not [url[:200] for url in page.requests if urlsplit(url).scheme not in ("file", "data", "blob", "about")]
+    named = [tag.get("src") or tag.get("href") for tag in parsed(page.path).select(LOADED)]
+    assert not [url for url in named if re.match(r"(https?:)?//", url)]
+
+
+def test_complains_of_nothing(page):
+    assert page.errors == ()
+
+
+def test_formulas_are_typeset(page):
+    bare = "return [...document.querySelectorAll('.math')].filter((e) => !e.querySelector('mjx-container')).length"
+    assert page.run(bare) == 0
+    wrong = "mjx-merror, [data-mjx-error], merror, mjx-container [mathcolor=red], mjx-container [style*='color: red']"
+    assert [element.get_attribute("outerHTML")[:200] for element in page.all(wrong)] == []
+    assert re.findall(r".*(?:\$|\\[(\[]|\\begin\{).*", page.run(PROSE)) == []
+
+
+def test_images_say_what_is_seen(page):
+    for image in page.article.select("img"):
+        alt = image.get("alt", "")
+        assert len(alt) >= 20, f"{image['src'][:80]}: {alt!r}"
+        assert len(alt.split()) >= 4, f"{image['src'][:80]}: {alt!r}"
+        assert not re.search(r"\.(png|svg|jpe?g)\b", alt), alt
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1300), ("dark", 390)])
+def test_breaks_no_serious_rule_of_accessibility(page, theme, width, axe):
+    page.show(theme)
+    page.resize(width)
+    page.settle()
+    page.run(axe)
+    assert page.driver.execute_async_script(SERIOUS) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contrast_suffices(page, theme):
+    page.resize(1300)
+    page.show(theme)
+    assert page.run(CONTRAST) == []
+
+
+def test_figures_stay_white_in_the_dark(page):
+    page.show("dark")
+    look = "return arguments[0].map(getComputedStyle).map((style) => [style.backgroundColor, style.filter])"
+    assert all(found == ["rgb(255, 255, 255)", "none"] for found in page.run(look, page.all("article img")))
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_shows_one_search(page, width):
+    page.resize(width)
+    assert page.run(SEEN, SEARCHES) == 1
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_does_not_scroll_sideways(page, width):
+    page.resize(width)
+    assert page.run("return document.scrollingElement.scrollWidth - innerWidth") <= 1
+
+
+def test_internal_links_arrive():
+    files = sorted(HTML.rglob("*.html"))
+    assert files, "There is no built book in _build/html: run `make book` first."
+    lost = []
+    for path in files:
+        for href in (link["href"] for link in parsed(path).select("a[href]")):
+            parts = urlsplit(href)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            fragment = unquote(parts.fragment)
+            if not target.is_file() or (fragment and not parsed(target).find(id=fragment)):
+                lost.append(f"{path.relative_to(HTML)}: {href}")
+    assert lost == []

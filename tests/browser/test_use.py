@@ -1,0 +1,91 @@
+"""What a reader does with the built book: search, open, slide, follow, darken."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+from reader import HTML, parsed
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from press.notebooks import ROOT, chapters, configuration, contents
+
+pytestmark = pytest.mark.browser
+
+CHAPTERS = [path.relative_to(ROOT).with_suffix("").as_posix() for path in chapters()]
+TARGETS = "a[href*='#check-']"
+
+
+@pytest.fixture(scope="module")
+def ledger(chromium):
+    return json.loads((HTML.parent / "ledger.json").read_text(encoding="utf-8"))
+
+
+def first_with(selector):
+    """The name of the first page on which something matches."""
+    for name in contents():
+        if parsed(HTML / f"{name}.html").select_one(selector):
+            return name
+    return pytest.fail(f"No page of the book has {selector}")
+
+
+def test_search_finds_the_likelihood(open_page):
+    page = open_page("search", "?q=likelihood")
+    links = WebDriverWait(page.driver, 10).until(lambda _: page.all("#search-results li a"))
+    assert any(name in link.get_attribute("href") for link in links for name in CHAPTERS)
+
+
+def test_a_solution_is_closed_until_asked_for(chromium, open_page):
+    page = open_page(first_with(".solution.dropdown"))
+    [title, *_], [content, *_] = (page.all(f".solution.dropdown > {part}") for part in (".admonition-title", "section"))
+    assert not content.is_displayed()
+    title.find_element("css selector", "button").click()
+    assert content.is_displayed()
+
+
+def test_a_slider_follows_the_arrow_keys(chromium, open_page):
+    page = open_page(first_with("figure.frame-slider"))
+    slider = page.all("figure.frame-slider input[type=range]")[0]
+    shown = "return [...arguments[0].closest('figure').querySelectorAll('img')].map((image) => image.checkVisibility())"
+    start = int(slider.get_attribute("value"))
+    for key, position in ((Keys.ARROW_LEFT, start - 1), (Keys.ARROW_RIGHT, start)):
+        slider.send_keys(key)
+        assert [i for i, seen in enumerate(page.run(shown, slider)) if seen] == [position]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_colab_opens_the_chapter(chromium, chapter):
+    repository = configuration()["repository"]
+    place = repository["url"].removeprefix("https://github.com/")
+    links = [link["href"] for link in parsed(HTML / f"{chapter}.html").select("a[href*='colab.research.google.com']")]
+    assert links == [f"https://colab.research.google.com/github/{place}/blob/{repository['branch']}/{chapter}.ipynb"]
+
+
+def test_the_button_switches_dark_and_light(open_page):
+    page = open_page("index")
+    seen = {}
+    for _ in range(3):
+        page.all(".theme-switch-button")[0].click()
+        theme = page.run("return document.documentElement.dataset.theme")
+        seen[theme] = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert set(seen) == {"light", "dark"}
+    assert seen["light"] != seen["dark"]
+
+
+def test_the_front_page_counts_what_the_ledger_holds(open_page, ledger):
+    text = open_page("index").all("article")[0].text
+    count = Counter(entry["verdict"] for entry in ledger)
+    assert f"{len(ledger)} claims" in text
+    assert all(re.search(rf"\b{number} {verdict}\b", text) for verdict, number in count.items())
+
+
+def test_pages_made_from_the_ledger_lead_to_cards(ledger):
+    checked = [entry for entry in ledger if entry["checks"]]
+    wrong = [entry for entry in checked if entry["verdict"] == "wrong as printed"]
+    for name, entries in (("ledger", checked), ("lecture-map", checked), ("errata", wrong)):
+        path = HTML / "chapters" / "appendix" / f"{name}.html"
+        links = [link["href"].split("#") for link in parsed(path).select(TARGETS)]
+        cards = [parsed((path.parent / file).resolve()).find(id=anchor) for file, anchor in links]
+        assert all(card and "check-card" in card["class"] for card in cards)
+        assert len(cards) == len(entries) > 0

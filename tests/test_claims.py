@@ -1,0 +1,98 @@
+import pytest
+
+from helpers.claims import Claim, claim, load, source
+
+LECTURES = "lectures: {talk: {title: A talk, author: A. Author}}\n"
+WHOLE = "{id: talk-one, place: (1), chapter: sums, statement: One.}"
+
+BROKEN = {
+    "an empty file": ("", "lectures and claims"),
+    "a list": ("[1, 2]", "lectures and claims"),
+    "no lectures": (f"claims: [{WHOLE}]", "lectures and claims"),
+    "no claims": (LECTURES, "lectures and claims"),
+    "a lecture without an author": ("lectures: {talk: {title: A}}\nclaims: [" + WHOLE + "]", "a title and an author"),
+    "a lecture with a year": (
+        "lectures: {talk: {title: A, author: B, year: C}}\nclaims: [" + WHOLE + "]",
+        "lecture talk: wanted a title and an author, got .*year",
+    ),
+    "a claim that is a text": (LECTURES + "claims: [talk-one]", "fields with values, got 'talk-one'"),
+    "an unknown field": (
+        LECTURES + "claims: [{id: talk-one, place: (1), chapter: sums, slide: 3}]",
+        "talk-one: wanted known fields, got .*slide",
+    ),
+    "no place": (LECTURES + "claims: [{id: talk-one, chapter: sums}]", "talk-one: wanted id.*, got no place"),
+    "no id": (LECTURES + "claims: [{place: (1), chapter: sums}]", "wanted id, .*, got no id"),
+    "an empty chapter": (LECTURES + "claims: [{id: talk-one, place: (1), chapter: }]", "got no chapter"),
+    "a place that YAML takes for a number": (
+        LECTURES + "claims: [{id: talk-one, place: 8, chapter: sums}]",
+        "talk-one: wanted .* text, got place: 8",
+    ),
+    "a statement that YAML takes for a truth": (
+        LECTURES + "claims: [{id: talk-one, place: (1), chapter: sums, statement: yes}]",
+        "talk-one: wanted .* text, got statement: True",
+    ),
+    "further ids without their places": (
+        LECTURES + "claims: [{id: talk-one, place: (1), chapter: sums, also: [talk-two]}]",
+        "talk-one: wanted also as a mapping",
+    ),
+    "an id of no lecture": (
+        LECTURES + "claims: [{id: walk-one, place: (1), chapter: sums}]",
+        r"walk-one: wanted an id that begins with one of \['talk'\], got 'walk'",
+    ),
+    "an id twice": (LECTURES + f"claims: [{WHOLE}, {WHOLE}]", "wanted each id once, got 'talk-one' twice"),
+    "an id that another has also": (
+        LECTURES + "claims: [" + WHOLE + ", {id: talk-two, place: (1), chapter: sums, also: {talk-one: (2)}}]",
+        "wanted each id once, got 'talk-one' twice",
+    ),
+    "a printed form alone": (
+        LECTURES + "claims: [{id: talk-one, place: (1), chapter: sums, printed: x}]",
+        "talk-one: wanted printed, corrected and why together, got only some",
+    ),
+    "a correction without a reason": (
+        LECTURES + "claims: [{id: talk-one, place: (1), chapter: sums, printed: x, corrected: y}]",
+        "talk-one: wanted printed, corrected and why together, got only some",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_record_is_refused(tmp_path, text, message):
+    path = tmp_path / "claims.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"claims.yml.*{message}"):
+        load(path)
+
+
+def test_a_record_gives_lectures_by_key_and_claims_by_id(record):
+    lectures, by_id = record
+    assert lectures["talk"].author == "A. Author"
+    assert by_id["talk-sign"] is by_id["talk-sign-again"]
+    assert by_id["talk-sign"].lecture == "talk"
+    assert by_id["talk-sign"].also == {"talk-sign-again": "(3)"}
+
+
+def test_a_claim_is_found_by_each_of_its_ids(record):
+    assert claim("talk-sign-again").id == claim("talk-sign").id == "talk-sign"
+
+
+@pytest.mark.parametrize("name", ["talk", "talk-sums", "Talk-sum", "", None, 3, ["talk-sum"]])
+def test_a_claim_that_does_not_exist_is_refused(record, name):
+    with pytest.raises(ValueError, match="claim: wanted an id in chapters/claims.yml, got "):
+        claim(name)
+
+
+def test_a_claim_without_a_statement_is_refused(record):
+    with pytest.raises(ValueError, match="claim: wanted a claim whose statement is written, got 'talk-silent'"):
+        claim("talk-silent")
+
+
+def test_a_claim_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Claim("talk-one", "(1)", "sums").id = "talk-two"
+
+
+def test_the_books_own_record_is_read_and_is_that_of_the_checkout():
+    lectures, by_id = load()
+    assert source().name == "claims.yml"
+    assert {one.lecture for one in by_id.values()} <= set(lectures)
+    assert load() is load()

@@ -1,0 +1,314 @@
+"""The press: checks read from source, faults between checks and claims, ledger, fingerprint, address."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import nbformat
+import pytest
+
+from helpers.checks import Result, Rival
+from helpers.claims import Claim, Lecture
+from press import address, ledger
+from press.execution import fingerprint
+from press.notebooks import ROOT, Call, calls, chapters, configuration
+from press.notebooks import name as chapter_name
+
+LECTURES = {"other": Lecture("other", "Other", "B"), "book": Lecture("book", "Book", "A")}
+SUM = Claim("book-sum", "(1)", "part/one", statement="One and one is two.")
+MISPRINTED = replace(SUM, printed="three", corrected="two", why="counted twice")
+CONDITIONAL = replace(SUM, conditions="whole numbers")
+CHECKED = Call(1, "book-sum", "", ("one",), True)
+
+
+def code(*sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+@pytest.fixture
+def calls_in(tmp_path):
+    def read(*sources):
+        path = tmp_path / "one.ipynb"
+        nbformat.write(code(*sources), path)
+        return calls(path)
+
+    return read
+
+
+def faults(*found, claim=SUM, chapter="part/one"):
+    return list(ledger.faults({chapter: found}, dict.fromkeys((claim.id, *claim.also), claim)))
+
+
+def test_a_call_is_read_with_cell_claim_label_and_rivals(calls_in):
+    source = 'x = 1\ncheck("book-sum", measured=x, expected=1, rivals={"a": 2, "b": 3}, label="here")'
+    assert calls_in("x = 0", source) == [Call(1, "book-sum", "here", ("a", "b"), True)]
+
+
+def test_a_call_without_rivals_or_label_is_read_as_having_none(calls_in):
+    assert calls_in('check("book-sum", measured=1, expected=1)') == [Call(0, "book-sum", "", (), True)]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'check("book-sum", rivals={})\nx = 1',
+        'result = check("book-sum", rivals={})',
+        'for x in (1, 2):\n    check("book-sum", rivals={})',
+        'check("book-sum", rivals={}).record()',
+    ],
+)
+def test_a_check_that_shows_no_card_does_not_close_its_cell(calls_in, source):
+    assert [call.closes_cell for call in calls_in(source)] == [False]
+
+
+def test_the_word_alone_is_no_check(calls_in):
+    assert calls_in('print("check")', "# check(...)", "") == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'check(f"book-{x}", rivals={})',
+        'check("book-sum", rivals={name: 1})',
+        'check("book-sum", rivals={**wrong})',
+        'check("book-sum", rivals={}, label=name)',
+    ],
+)
+def test_what_the_ledger_needs_must_be_spelt_out(calls_in, source):
+    with pytest.raises(ValueError, match="spelt out"):
+        calls_in(source)
+
+
+@pytest.mark.parametrize(
+    ("claim", "rivals"),
+    [
+        (SUM, ("one",)),
+        (MISPRINTED, ("as printed",)),
+        (CONDITIONAL, ("without whole numbers",)),
+    ],
+)
+def test_a_claim_checked_as_its_record_says_has_no_fault(claim, rivals):
+    assert faults(replace(CHECKED, rivals=rivals), claim=claim) == []
+
+
+def test_a_claim_of_an_unwritten_chapter_needs_no_check():
+    assert faults(chapter="part/two") == []
+
+
+def test_a_reason_stands_in_for_a_check():
+    assert faults(claim=replace(SUM, reason="a matter of taste")) == []
+
+
+def test_checks_of_one_claim_may_differ_by_label():
+    assert faults(CHECKED, replace(CHECKED, label="again")) == []
+
+
+def test_a_rival_of_any_check_of_the_claim_bears_out_its_record():
+    claim = replace(MISPRINTED, conditions="whole numbers")
+    found = (replace(CHECKED, rivals=("as printed",)), replace(CHECKED, rivals=("without whole",), label="edge"))
+    assert faults(*found, claim=claim) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "found", "fault"),
+    [
+        (SUM, [], "a check or a reason"),
+        (replace(SUM, reason="a matter of taste"), [CHECKED], "a check or a reason"),
+        (SUM, [CHECKED, replace(CHECKED, claim="book-none")], "'book-none' is no claim"),
+        (SUM, [CHECKED, CHECKED], "checked twice under the label ''"),
+        (replace(SUM, also={"other-sum": "(9)"}), [CHECKED, replace(CHECKED, claim="other-sum")], "checked twice"),
+        (SUM, [replace(CHECKED, closes_cell=False)], "does not close its cell"),
+        (MISPRINTED, [CHECKED], "'as printed' go together"),
+        (SUM, [replace(CHECKED, rivals=("as printed",))], "'as printed' go together"),
+        (CONDITIONAL, [CHECKED], "'without ...' go together"),
+        (SUM, [replace(CHECKED, rivals=("without a sign",))], "'without ...' go together"),
+    ],
+)
+def test_a_fault_is_named(claim, found, fault):
+    (sentence,) = faults(*found, claim=claim)
+    assert fault in sentence
+
+
+def test_a_check_in_another_chapter_than_the_records_is_a_fault():
+    assert faults(CHECKED, chapter="part/two") == ["book-sum belongs to part/one and is checked elsewhere"]
+
+
+def executed(claim=SUM, label=""):
+    """A chapter as the press gets it back: executed, with the record of one check, and its seconds."""
+    rivals = (Rival("one", 1.0, 0.5, True),)
+    numbers = (2.0, None, 2.0, 0.0)
+    result = Result(claim, label, "exact", "equals", *numbers, "relative error", "at most 1e-09", 1, True, rivals)
+    data, metadata = result._repr_mimebundle_()
+    notebook = code("check(...)")
+    notebook.cells[0].outputs = [nbformat.v4.new_output("execute_result", data, metadata=metadata)]
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Sums\n\n## Small sums\n\nText."))
+    return notebook, 1.0
+
+
+@pytest.fixture
+def build(monkeypatch):
+    """The ledger of `part/one` where `found` are its calls of `check` and `left` is the chapter as executed."""
+
+    def build(claim, *found, left=None):
+        claims = dict.fromkeys((claim.id, *claim.also), claim)
+        monkeypatch.setattr(ledger, "load", lambda: (LECTURES, claims))
+        monkeypatch.setattr(ledger, "written", lambda: {"part/one": found} if left else {})
+        return ledger.build({"part/one": left} if left else {})
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("claim", "rival", "verdict"),
+    [
+        (SUM, "one", "holds"),
+        (CONDITIONAL, "without whole numbers", "holds under conditions"),
+        (MISPRINTED, "as printed", "wrong as printed"),
+    ],
+)
+def test_the_verdict_follows_from_record_and_check(build, claim, rival, verdict):
+    (entry,) = build(claim, replace(CHECKED, rivals=(rival,)), left=executed(claim))
+    assert entry["verdict"] == verdict
+    assert entry["verdict"] in ledger.VERDICTS
+
+
+def test_an_unchecked_claim_says_why(build):
+    (entry,) = build(replace(SUM, reason="a matter of taste"), left=(code(), 1.0))
+    assert (entry["verdict"], entry["reason"]) == ("not checked", "a matter of taste")
+    (entry,) = build(SUM)
+    assert (entry["verdict"], entry["reason"]) == ("not checked", "the chapter part/one is not written yet")
+
+
+def test_an_entry_has_the_numbers_of_its_check(build):
+    (entry,) = json.loads(json.dumps(build(SUM, CHECKED, left=executed())))
+    assert entry | {"checks": None} == {
+        "id": "book-sum",
+        "lecture": "book",
+        "place": "(1)",
+        "chapter": "part/one",
+        "verdict": "holds",
+        "agreement": "exact",
+        "measured": 2.0,
+        "expected": 2.0,
+        "distance": 0.0,
+        "unit": "relative error",
+        "rivals": [{"name": "one", "value": 1.0, "distance": 0.5}],
+        "statement": "One and one is two.",
+        **dict.fromkeys(("conditions", "printed", "corrected", "why", "extraction"), ""),
+        "checks": None,
+    }
+    (check,) = entry["checks"]
+    assert (check["section"], check["anchor"]) == ("Small sums", "check-book-sum")
+
+
+def test_an_unchecked_entry_has_the_same_keys(build):
+    (checked,), (unchecked,) = build(SUM, CHECKED, left=executed()), build(SUM)
+    assert set(checked) | {"reason"} == set(unchecked)
+
+
+def test_a_claim_made_twice_stands_in_both_lectures_in_their_order(build):
+    claim = replace(SUM, also={"other-sum": "(9)"})
+    entries = build(claim, replace(CHECKED, claim="other-sum"), left=executed(claim))
+    assert [(entry["id"], entry["lecture"], entry["place"], entry["verdict"]) for entry in entries] == [
+        ("other-sum", "other", "(9)", "holds"),
+        ("book-sum", "book", "(1)", "holds"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "left", "fault"),
+    [
+        ([CHECKED], (code(), 1.0), "left no record"),
+        ([CHECKED, replace(CHECKED, label="more")], executed(), "the check of book-sum more left no record"),
+        ([replace(CHECKED, claim="book-none")], (code(), 1.0), "'book-none' is no claim"),
+    ],
+)
+def test_a_ledger_with_faults_is_not_built(build, found, left, fault):
+    with pytest.raises(SystemExit, match=fault):
+        build(SUM, *found, left=left)
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A copy of the files on which execution and address rest."""
+    for path in ("helpers", "press", "chapters"):
+        shutil.copytree(ROOT / path, tmp_path / path, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("_config.yml", "_toc.yml", "README.md", "CONTRIBUTING.md", "requirements.txt"):
+        shutil.copy(ROOT / path, tmp_path / path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", ["helpers/checks.py", "requirements.txt", "chapters/claims.yml", "helpers/new.py"])
+def test_the_fingerprint_changes_with_what_chapters_rest_on(house, path):
+    before = fingerprint(house)
+    with (house / path).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert fingerprint(house) != before
+
+
+def test_the_fingerprint_changes_with_the_seed(house, monkeypatch):
+    monkeypatch.setenv("BOOK_SEED", "1")
+    one = fingerprint(house)
+    monkeypatch.setenv("BOOK_SEED", "2")
+    assert fingerprint(house) != one
+
+
+def test_the_fingerprint_stays_with_the_files(house):
+    before = fingerprint(house)
+    (house / "README.md").write_text("other", encoding="utf-8")
+    assert fingerprint(house) == before == fingerprint()
+
+
+URL = "https://github.com/someone/a-book"
+
+
+def test_moving_writes_the_address_everywhere(house):
+    old = configuration(house)["repository"]["url"]
+    for path in ("README.md", "CONTRIBUTING.md"):
+        (house / path).write_text(f"See {old}/issues.\n", encoding="utf-8")
+    address.move(URL, house)
+    assert configuration(house)["repository"]["url"] == URL
+    for path in ("README.md", "CONTRIBUTING.md"):
+        assert (house / path).read_text(encoding="utf-8") == f"See {URL}/issues.\n"
+    assert chapters(house)
+    for path in chapters(house):
+        setup = nbformat.read(path, as_version=4).cells[1].source
+        assert setup == address.setup_cell(house), chapter_name(path, house)
+        assert f'"{URL}"' in setup
+    assert not [path for path in house.rglob("*.*") if old in path.read_text(encoding="utf-8")]
+
+
+def test_moving_there_and_back_gives_the_same_bytes(house):
+    def everything():
+        return {path: path.read_bytes() for path in house.rglob("*") if path.is_file()}
+
+    old = configuration(house)["repository"]["url"]
+    address.move(old, house)
+    before = everything()
+    address.move(URL, house)
+    assert everything() != before
+    address.move(old, house)
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "someone/a-book",
+        "http://github.com/someone/a-book",
+        "git@github.com:someone/a-book",
+        "https://github.com/someone",
+        "https://github.com/someone/a-book/",
+        "https://github.com/someone/a-book.git",
+        "https://github.com/someone/a-book/tree/main",
+        'https://github.com/someone/a"book',
+        "https://github.com/some one/a-book",
+    ],
+)
+def test_an_address_that_no_browser_shows_is_refused_and_nothing_moves(house, url):
+    before = (house / "_config.yml").read_bytes()
+    with pytest.raises(SystemExit, match="url: wanted"):
+        address.move(url, house)
+    assert (house / "_config.yml").read_bytes() == before

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.validation import alike, broadcastable, count, fail, positive, probabilities, tensor
+
+BAD_NUMBERS = {
+    "nothing": (None, "None"),
+    "text": ("three", "three"),
+    "bytes": (b"3", "b'3'"),
+    "a list of texts": (["1", "2"], "1"),
+    "ragged lists": ([[1, 2], [3]], "ragged|\\[\\[1, 2\\], \\[3\\]\\]"),
+    "a set": ({1, 2}, "1, 2"),
+    "an integer beyond 64 bits": (10**30, "1000"),
+    "a truth value": (True, "bool"),
+    "truth values": (torch.tensor([True, False]), "bool"),
+    "a complex number": (1 + 2j, "complex"),
+    "complex numbers": (np.array([1j]), "complex"),
+    "an empty list": ([], r"empty array of shape \(0,\)"),
+    "an empty matrix": (torch.zeros(3, 0), r"empty array of shape \(3, 0\)"),
+    "NaN": (float("nan"), "nan"),
+    "NaN among numbers": ([1.0, float("nan")], "nan"),
+    "infinity": (np.array([np.inf]), "inf"),
+    "minus infinity": (torch.tensor([0.0, -torch.inf]), "-inf"),
+    "tensors with a gradient in a list": ([torch.tensor(1.0, requires_grad=True)], "requires_grad"),
+}
+
+
+def test_a_refusal_names_the_argument_the_wish_and_what_came():
+    with pytest.raises(ValueError, match=r"^bandwidth: wanted a number above zero, got -1$"):
+        fail("bandwidth", "a number above zero", -1)
+
+
+@pytest.mark.parametrize(("value", "shown"), BAD_NUMBERS.values(), ids=BAD_NUMBERS)
+def test_tensor_refuses(value, shown):
+    with pytest.raises(ValueError, match=rf"(?s)^sample: wanted .*, got .*({shown})"):
+        tensor(value, "sample")
+
+
+@pytest.mark.parametrize("value", [2, 2.5, [1, 2], (1.5, 2), [[1], [2]], np.arange(3), np.array(2), torch.arange(3)])
+def test_numbers_lists_and_integers_become_float64(value):
+    found = tensor(value, "sample")
+    assert found.dtype == torch.float64
+    np.testing.assert_array_equal(found, np.asarray(value, dtype=float))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_floating_tensors_and_arrays_keep_their_precision(dtype, device):
+    value = torch.ones(2, dtype=dtype, device=device)
+    assert tensor(value, "sample") is value
+    assert tensor(value.cpu().numpy(), "sample").dtype == dtype
+
+
+def test_tensor_copies_an_array_and_reads_it_backwards():
+    values = np.arange(3.0)
+    found = tensor(values[::-1], "sample")
+    values[:] = 7
+    assert found.tolist() == [2, 1, 0]
+
+
+def test_tensor_keeps_the_gradient():
+    value = torch.ones(2, requires_grad=True)
+    assert tensor(value, "sample").requires_grad
+
+
+@pytest.mark.parametrize(("wanted", "shape"), [(1, ()), (1, (2, 3)), (0, (1,)), (2, (3,))])
+def test_tensor_refuses_another_number_of_dimensions(wanted, shape):
+    with pytest.raises(ValueError, match=rf"sample: wanted {wanted} dimension\(s\), got shape") as refusal:
+        tensor(torch.ones(shape), "sample", ndim=wanted)
+    assert str(shape) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shape"), [((3,), (4,)), ((3,), (3, 1)), ((None, 2), (2,)), ((None, 2), (5, 3)), ((), (1,))]
+)
+def test_tensor_refuses_another_shape(wanted, shape):
+    with pytest.raises(ValueError, match="sample: wanted shape") as refusal:
+        tensor(torch.ones(shape), "sample", shape=wanted)
+    assert str(shape) in str(refusal.value)
+
+
+@pytest.mark.parametrize(("wanted", "shape"), [((3,), (3,)), ((None, 2), (5, 2)), ((None,), (1,)), ((), ())])
+def test_tensor_takes_any_size_where_none_is_wanted(wanted, shape):
+    assert tensor(torch.ones(shape), "sample", shape=wanted).shape == shape
+
+
+def test_numbers_and_lists_follow_the_tensor_beside_them(device):
+    x, mean, variance = alike(x=[1.0, 2.0], mean=torch.zeros(2, dtype=torch.float32, device=device), variance=4)
+    assert {one.dtype for one in (x, mean, variance)} == {torch.float32}
+    assert {one.device.type for one in (x, mean, variance)} == {device.type}
+
+
+def test_alike_without_a_tensor_is_float64_and_with_two_changes_neither():
+    assert [one.dtype for one in alike(x=1, y=np.ones(2))] == [torch.float64] * 2
+    assert [one.dtype for one in alike(x=torch.ones(1), y=torch.ones(1).double())] == [torch.float32, torch.float64]
+
+
+def test_alike_and_broadcastable_refuse_what_tensor_refuses():
+    for function in (alike, broadcastable):
+        with pytest.raises(ValueError, match="mean: wanted finite numbers, got nan"):
+            function(x=1.0, mean=float("nan"))
+
+
+def test_broadcastable_names_the_shapes_that_do_not_go_together():
+    with pytest.raises(ValueError, match=r"x, mean: wanted shapes .*, got \(2,\) and \(3,\)"):
+        broadcastable(x=[1, 2], mean=[1, 2, 3])
+    assert [one.shape for one in broadcastable(x=[[1], [2]], mean=[1, 2, 3])] == [(2, 1), (3,)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, -1e-300, 0.0, float("nan"), float("inf"), None, "1", b"1", 1j, 10**30, True, np.True_, [1.0], []],
+    ids=repr,
+)
+def test_positive_refuses(value):
+    with pytest.raises(ValueError, match="bandwidth: wanted a number above zero, got "):
+        positive(value, "bandwidth")
+
+
+@pytest.mark.parametrize("value", [np.ones(1), torch.ones(2), torch.tensor(1 + 0j), torch.tensor(True)], ids=repr)
+def test_positive_refuses_arrays_that_are_no_real_number(value):
+    with pytest.raises(ValueError, match="bandwidth: wanted a number above zero, got "):
+        positive(value, "bandwidth")
+
+
+@pytest.mark.parametrize("value", [3, 0.5, 1e-300, np.float64(2), np.int64(2), np.array(2.0), torch.tensor(1.5)])
+def test_positive_gives_a_float(value):
+    found = positive(value, "bandwidth")
+    assert type(found) is float
+    assert found == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, False, "3", None, [3], np.float64(3), torch.tensor(3)], ids=repr)
+def test_count_refuses(value):
+    with pytest.raises(ValueError, match="components: wanted a whole number of at least 1, got "):
+        count(value, "components")
+
+
+def test_count_takes_whole_numbers_from_its_minimum_on():
+    assert count(np.int32(4), "components", minimum=4) == 4
+    with pytest.raises(ValueError, match="at least 5, got 4"):
+        count(4, "components", minimum=5)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([0.5, 0.6], "sum to 1, got a sum of 1.1"),
+        ([0.5, 0.4], "sum to 1, got a sum of 0.9"),
+        ([1.5, -0.5], "at least 0, got -0.5"),
+        ([[0.5, 0.5]], r"1 dimension\(s\), got shape \(1, 2\)"),
+        (1.0, r"1 dimension\(s\), got shape \(\)"),
+        ([], "at least one number"),
+        ([0.5, float("nan")], "finite numbers, got nan"),
+    ],
+)
+def test_probabilities_refuse(value, message):
+    with pytest.raises(ValueError, match=f"weights: wanted .*{message}"):
+        probabilities(value, "weights")
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1e3), min_size=1, max_size=30).filter(lambda values: sum(values) > 1e-3))
+def test_what_is_divided_by_its_sum_is_a_vector_of_probabilities(values):
+    values = np.array(values)
+    assert torch.equal(probabilities(values / values.sum(), "weights"), torch.from_numpy(values / values.sum()))
