@@ -8,7 +8,7 @@ RELATION_SIGNS = {"equals": "=", "at most": "≤", "at least": "≥", "below": "
 
 FRAME = (
     "border:1px solid rgba(128,128,128,.45);border-left:4px solid {edge};border-radius:6px;padding:.6em .9em;"
-    "margin:.4em 0;max-width:46em;font-size:.92em;line-height:1.45;color:inherit;background:rgba(128,128,128,.06)"
+    "margin:.4em 0 .8em;max-width:46em;font-size:.92em;line-height:1.45;color:inherit;background:rgba(128,128,128,.06)"
 )
 CELL = "padding:.1em .9em .1em 0;text-align:left;vertical-align:top;border:0;background:none;color:inherit"
 HEAD = (

@@ -180,7 +180,7 @@ class _Exact:
 
     @property
     def wanted(self):
-        return f"within {self.tolerance:g}"
+        return f"within {cards.number(self.tolerance)}"
 
     def distance(self, measured, expected, unit_of, measured_name, expected_name):
         measured, expected = _same_shape(measured, expected, measured_name, expected_name)
@@ -242,7 +242,7 @@ class _Ordering:
 
     @property
     def wanted(self):
-        return f"at least {self.tolerance:g}"
+        return f"at least {cards.number(self.tolerance)}"
 
     def distance(self, measured, expected, unit_of, measured_name, expected_name):
         measured, expected = _same_shape(measured, expected, measured_name, expected_name)
@@ -266,7 +266,7 @@ class _Inequality(_Ordering):
 
     @property
     def wanted(self):
-        return f"from {-self.tolerance:g} to {self.sharp:g}"
+        return f"from {cards.number(-self.tolerance)} to {cards.number(self.sharp)}"
 
     def holds(self, distance):
         return -self.tolerance <= distance <= self.sharp

@@ -68,7 +68,8 @@ class Exponent:
 def exponent(x, y, limit="infinity"):
     """The exponent $a$ in $y \\sim c\\,x^a$ as $x$ tends to infinity or to zero, with its interval.
 
-    `x`, shape (m,), at least six distinct positive numbers; `y`, shape (m,), positive numbers or `Replicates` of them.
+    `x`, shape (m,), at least six distinct positive numbers; `y`, shape (m,), positive numbers or `Replicates` of them,
+    drawn independently for each x.
     The value is the least-squares slope of $\\log y$ on $\\log x$ over the half of the points nearer to the limit. The
     half-width adds what noise can do (five standard errors, by Student's t, where `y` has them) to what curvature can
     do (how far that slope is from the slope of the other half) and to rounding (1e-6).

@@ -5,7 +5,6 @@ import os
 
 import torch
 
-from helpers.device import default_device
 from helpers.validation import fail
 
 __all__ = ["book_seed", "generator"]
@@ -19,14 +18,14 @@ def book_seed():
     return int(seed)
 
 
-def generator(name, device=None):
+def generator(name, device="cpu"):
     """A `torch.Generator` whose stream depends on `name` and `BOOK_SEED` alone.
 
-    `name` is any text; two names give independent streams. `device` defaults to the device for new float64 data;
-    streams of different devices differ. Raises `ValueError` for an empty name.
+    `name` is any text; two names give independent streams. On the CPU, the default, a stream is the same on every
+    machine; a large simulation asks for one on `default_device()`, where it differs. Raises `ValueError` for an empty
+    name.
     """
     if not isinstance(name, str) or not name.strip():
         fail("name", "a text that names the stream", repr(name))
     digest = hashlib.sha256(f"{book_seed()}:{name}".encode()).digest()
-    stream = torch.Generator(device=device if device is not None else default_device())
-    return stream.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

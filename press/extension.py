@@ -95,7 +95,7 @@ class Errata(Generated):
         for position, entry in enumerate(wrong, 1):
             lecture = lectures[entry["lecture"]]
             check, rival = _printed(entry)
-            yield f"## E{position}. {entry['place']}"
+            yield f"## E{position}. {'Equation ' * entry['place'].startswith('(')}{entry['place']}"
             yield ""
             yield f"*{lecture.title}*, {lecture.author}. Evidence: {self.link(entry, entry['id'])}."
             yield ""
