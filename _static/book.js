@@ -5,6 +5,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".citation-list > .citation").forEach((entry) => entry.setAttribute("role", "listitem"));
   // What a click unfolds may scroll: the theme looks for that when the window changes, and lets the keyboard reach it.
   document.addEventListener("click", () => window.dispatchEvent(new Event("resize")));
+  // The theme cuts off a formula in a line that is wider than its paragraph: let it scroll.
+  const fit = () => document.querySelectorAll("article span.math mjx-container").forEach((formula) =>
+    formula.classList.toggle("wide", formula.scrollWidth > formula.closest("p, li, dd, td, div").clientWidth));
+  window.addEventListener("resize", fit);
+  window.MathJax?.startup?.promise.then(fit);
   // In tables of many columns each filled cell carries the name of its column, for narrow screens.
   document.querySelectorAll("article table.table").forEach((table) => {
     const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());

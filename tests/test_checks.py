@@ -440,7 +440,7 @@ def test_the_worst_case_is_the_one_that_is_shown():
         ("exact, scaled", "error / 1", ["0.01"]),
         ("statistical", "standard errors", ["5"]),
         ("asymptotic", "half-widths", ["1"]),
-        ("at most", "relative gap", ["-0.01", "0.1"]),
+        ("at most", "relative gap", ["−0.01", "0.1"]),
         ("below", "relative gap", ["0.1"]),
         ("statistically above", "standard errors", ["5"]),
     ],
@@ -448,7 +448,7 @@ def test_the_worst_case_is_the_one_that_is_shown():
 def test_each_kind_states_its_own_tolerance(kind, unit, wanted):
     result = sound(kind)
     assert unit in result.unit
-    assert re.findall(r"-?[\d.]+", result.wanted) == wanted
+    assert re.findall(r"−?[\d.]+", result.wanted) == wanted
 
 
 def test_an_exponent_that_was_fitted_is_checked():

@@ -90,6 +90,13 @@ def test_does_not_scroll_sideways(page, width):
     assert page.run("return document.scrollingElement.scrollWidth - innerWidth") <= 1
 
 
+def test_no_formula_is_cut_off_on_a_phone(page):
+    page.resize(390)
+    page.settle()
+    cut = "return [...document.querySelectorAll('.math')].filter((e) => e.scrollWidth > e.clientWidth + 3)"
+    assert [formula.text[:60] for formula in page.run(cut)] == []
+
+
 def test_internal_links_arrive():
     files = sorted(HTML.rglob("*.html"))
     assert files, "There is no built book in _build/html: run `make book` first."

@@ -77,7 +77,7 @@ def test_the_front_page_counts_what_the_ledger_holds(open_page, ledger):
     text = open_page("index").all("article")[0].text
     count = Counter(entry["verdict"] for entry in ledger)
     assert f"{len(ledger)} claims" in text
-    assert all(re.search(rf"\b{number} {verdict}\b", text) for verdict, number in count.items())
+    assert all(re.search(rf"\b{verdict}: {number}\b", text) for verdict, number in count.items())
 
 
 def test_pages_made_from_the_ledger_lead_to_cards(ledger):
