@@ -56,7 +56,8 @@ def _rows(result):
     for rival in result.rivals:
         fate = "rejected" if rival.rejected else "NOT REJECTED"
         distance = f"{number(rival.distance, 3)} {result.unit}"
-        yield f"rival: {rival.name}", number(rival.value), f"{fate}, {distance}"
+        against = "" if rival.against == result.measured else f" against {number(rival.against)}"
+        yield f"rival: {rival.name}", number(rival.value) + against, f"{fate}, {distance}"
 
 
 def text(result):

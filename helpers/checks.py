@@ -43,10 +43,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Rival:
-    """A wrong answer: its `name`, its `value` where it is furthest off, its `distance`, whether it is `rejected`."""
+    """A wrong answer: its `name`; its `value` where it is furthest off, and the number `against` which it stands there;
+    its `distance`, and whether it is `rejected`."""
 
     name: str
     value: float
+    against: float
     distance: float
     rejected: bool
 
@@ -71,7 +73,8 @@ class Result:
 
     def record(self):
         """The result as plain data, for the ledger."""
-        rivals = [{"name": r.name, "value": r.value, "distance": r.distance} for r in self.rivals]
+        shown = ("name", "value", "against", "distance")
+        rivals = [{name: getattr(rival, name) for name in shown} for rival in self.rivals]
         own = ("label", "agreement", "relation", "measured", "error", "expected", "distance", "unit", "wanted", "cases")
         return {"id": self.claim.id, **{name: getattr(self, name) for name in own}, "rivals": rivals}
 
@@ -134,8 +137,9 @@ def _rival(agreement, measured, expected, name, rival):
     distance, worst, _ = agreement.distance(
         case.measured, case.expected, unit_of, f"rivals[{name!r}].measured", f"rivals[{name!r}]"
     )
-    value = case.measured if isinstance(rival, Case) else case.expected
-    return Rival(name, _at(value, worst), distance, agreement.rejects(distance))
+    sides = _at(case.expected, worst), _at(case.measured, worst)
+    value, against = reversed(sides) if isinstance(rival, Case) else sides
+    return Rival(name, value, against, distance, agreement.rejects(distance))
 
 
 def _kind(measured):

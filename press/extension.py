@@ -95,16 +95,15 @@ class Errata(Generated):
         for position, entry in enumerate(wrong, 1):
             lecture = lectures[entry["lecture"]]
             check, rival = _printed(entry)
-            yield f"## E{position}. {'Equation ' * entry['place'].startswith('(')}{entry['place']}"
+            yield f"## E{position}. {_titled(entry['place'])}"
             yield ""
             yield f"*{lecture.title}*, {lecture.author}. Evidence: {self.link(entry, entry['id'])}."
             yield ""
             yield from (f"**Printed:** {entry['printed']}", "", f"**Corrected:** {entry['corrected']}", "")
             yield from (f"**Why:** {entry['why']}", "")
             yield (
-                f"**Numbers:** measured {number(check['measured'])}; "
-                f"the corrected form gives {number(check['expected'])} ({_away(check, check['unit'])}), "
-                f"the printed form {number(rival['value'])} ({_away(rival, check['unit'])})."
+                f"**Numbers:** the printed form gives {number(rival['value'])} where {number(rival['against'])} is "
+                f"measured, {_away(rival, check['unit'])}; the corrected form is at most {_away(check, check['unit'])}."
             )
             yield ""
             if entry["extraction"]:
@@ -152,8 +151,14 @@ def _numbers(entry):
     )
 
 
+def _titled(place):
+    if not place.startswith("("):
+        return place
+    return ("Equations " if place.count("(") > 1 else "Equation ") + place
+
+
 def _away(found, unit):
-    return f"{number(found['distance'], 3)} {unit} away"
+    return f"{number(abs(found['distance']), 3)} {unit} away"
 
 
 def _printed(entry):

@@ -30,8 +30,8 @@ def test_a_card_shows_the_claim_its_place_and_every_number(card):
         assert part in shown
     assert re.search(r"measured\s+−1e−09\s+worst of 2 cases", shown)
     assert re.search(r"expected\s+0\s+5e−10 relative error", shown)
-    assert re.search(r"rival: as printed\s+−2\s+rejected, 2 relative error", shown)
-    assert re.search(r"rival: a factor dropped\s+1\s+rejected, 0\.5 relative error", shown)
+    assert re.search(r"rival: as printed\s+−2 against 2\s+rejected, 2 relative error", shown)
+    assert re.search(r"rival: a factor dropped\s+1 against 2\s+rejected, 0\.5 relative error", shown)
 
 
 @pytest.mark.parametrize("card", [cards.text, cards.html])
@@ -123,4 +123,4 @@ def test_ipython_shows_both_cards_and_keeps_the_record():
 
 
 def test_a_case_is_on_the_card_with_what_was_measured_in_it():
-    assert re.search(r"rival: dropped +7 +rejected", cards.text(made(rivals={"dropped": Case([7.0], [5.0])})))
+    assert re.search(r"rival: dropped +7 against 5 +rejected", cards.text(made(rivals={"dropped": Case([7.0], [5.0])})))

@@ -392,7 +392,7 @@ def test_a_case_is_a_rival_of_its_own_shape(kind):
 
 def test_a_case_shows_what_was_measured_in_it():
     (rival,) = sound("exact", rivals={"dropped": Case([4.0, 7.0], [4.0, 5.0])}).rivals
-    assert rival == Rival("dropped", 7.0, 0.4, True)
+    assert rival == Rival("dropped", 7.0, 5.0, 0.4, True)
 
 
 @pytest.mark.parametrize("kind", SOUND)
@@ -542,7 +542,7 @@ def test_the_record_is_whole_and_goes_through_json(kind):
     assert set(record) == {"id", "label", "agreement", "relation", "measured", "error", "expected", "distance", "unit",
                            "wanted", "cases", "rivals"}  # fmt: skip
     assert [rival["name"] for rival in record["rivals"]] == list(SOUND[kind]["rivals"])
-    assert {key for rival in record["rivals"] for key in rival} == {"name", "value", "distance"}
+    assert {key for rival in record["rivals"] for key in rival} == {"name", "value", "against", "distance"}
     assert (record["error"] is None) == (kind in NUMBERS)
 
 

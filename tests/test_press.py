@@ -136,7 +136,7 @@ def test_a_check_in_another_chapter_than_the_records_is_a_fault():
 
 def executed(claim=SUM, label=""):
     """A chapter as the press gets it back: executed, with the record of one check, and its seconds."""
-    rivals = (Rival("one", 1.0, 0.5, True),)
+    rivals = (Rival("one", 1.0, 2.0, 0.5, True),)
     numbers = (2.0, None, 2.0, 0.0)
     result = Result(claim, label, "exact", "equals", *numbers, "relative error", "at most 1e-09", 1, True, rivals)
     data, metadata = result._repr_mimebundle_()
@@ -193,7 +193,7 @@ def test_an_entry_has_the_numbers_of_its_check(build):
         "expected": 2.0,
         "distance": 0.0,
         "unit": "relative error",
-        "rivals": [{"name": "one", "value": 1.0, "distance": 0.5}],
+        "rivals": [{"name": "one", "value": 1.0, "against": 2.0, "distance": 0.5}],
         "statement": "One and one is two.",
         **dict.fromkeys(("conditions", "printed", "corrected", "why", "extraction"), ""),
         "checks": None,
