@@ -15,7 +15,6 @@ from helpers.randomness import book_seed
 from press.notebooks import ROOT, chapters, name
 
 BUILD = ROOT / "_build"
-CACHE = BUILD / ".jupyter_cache"
 SECONDS_PER_CELL = 600
 
 
@@ -28,34 +27,35 @@ def fingerprint(root=ROOT):
     return digest.hexdigest()
 
 
-def execute():
-    """Execute every chapter that the cache does not hold; stop with its error where one fails.
+def execute(root=ROOT):
+    """Execute every chapter that the cache, `_build/.jupyter_cache`, does not hold; stop where one fails.
 
     Returns, by name, the executed notebooks with their run times in seconds.
     """
-    BUILD.mkdir(exist_ok=True)
-    stamp = BUILD / "fingerprint"
-    if not stamp.is_file() or stamp.read_text() != fingerprint():
-        shutil.rmtree(CACHE, ignore_errors=True)
-        stamp.write_text(fingerprint())
-    cache = get_cache(CACHE)
-    waiting = [path for path in chapters() if not _is_cached(cache, path)]
+    build, paths = root / "_build", chapters(root)
+    build.mkdir(exist_ok=True)
+    stamp = build / "fingerprint"
+    if not stamp.is_file() or stamp.read_text() != fingerprint(root):
+        shutil.rmtree(build / ".jupyter_cache", ignore_errors=True)
+        stamp.write_text(fingerprint(root))
+    cache = get_cache(build / ".jupyter_cache")
+    waiting = [path for path in paths if not _is_cached(cache, path)]
     workers = os.cpu_count()
-    print(f"{len(chapters())} chapter(s), {len(waiting)} to run, {workers} at a time", flush=True)
+    print(f"{len(paths)} chapter(s), {len(waiting)} to run, {workers} at a time", flush=True)
     failed = []
     with ThreadPoolExecutor(workers) as pool:
         jobs = {pool.submit(_run, path): path for path in waiting}
         for number, job in enumerate(as_completed(jobs), 1):
             path, result = jobs[job], job.result()
-            print(f"  {number} of {len(waiting)}: {name(path)}, {result.time:.0f} s", flush=True)
+            print(f"  {number} of {len(waiting)}: {name(path, root)}, {result.time:.0f} s", flush=True)
             if result.err:
-                failed.append(f"{name(path)}\n{result.exc_string}")
+                failed.append(f"{name(path, root)}\n{result.exc_string}")
             else:
                 bundle = CacheBundleIn(result.nb, str(path), data={"execution_seconds": result.time})
                 cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     if failed:
         raise SystemExit("\n\n".join(["chapters that failed:", *failed]))
-    return {name(path): _cached(cache, path) for path in chapters()}
+    return {name(path, root): _cached(cache, path) for path in paths}
 
 
 def _is_cached(cache, path):
@@ -66,7 +66,7 @@ def _is_cached(cache, path):
 
 
 def _run(path):
-    print(f"  runs: {name(path)}", flush=True)
+    print(f"  runs: {path.stem}", flush=True)
     notebook = nbformat.read(path, as_version=4)
     return single_nb_execution(notebook, cwd=str(path.parent), timeout=SECONDS_PER_CELL, allow_errors=False)
 

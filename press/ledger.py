@@ -6,7 +6,7 @@ from helpers.claims import load
 from press.notebooks import ROOT, calls, chapters, name
 
 VERDICTS = ("holds", "holds under conditions", "wrong as printed", "not checked")
-PRINCIPAL = ("agreement", "measured", "expected", "distance", "unit", "rivals")
+PRINCIPAL = ("agreement", "measured", "expected", "distance", "unit")
 
 
 def records(notebook):
@@ -91,7 +91,7 @@ def _entry(claim, claim_id, place, checks, executed):
         unwritten = f"the chapter {claim.chapter} is not written yet"
         entry["reason"] = claim.reason or (unwritten if claim.chapter not in executed else "")
     principal = checks[0] if checks else {}
-    entry |= {field: principal.get(field) for field in PRINCIPAL}
+    entry |= {field: principal.get(field) for field in PRINCIPAL} | {"rivals": principal.get("rivals", [])}
     texts = ("statement", "conditions", "printed", "corrected", "why", "extraction")
     return entry | {field: getattr(claim, field) for field in texts} | {"checks": checks}
 

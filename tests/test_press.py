@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import nbformat
@@ -258,6 +260,36 @@ def test_the_fingerprint_stays_with_the_files(house):
     before = fingerprint(house)
     (house / "README.md").write_text("other", encoding="utf-8")
     assert fingerprint(house) == before == fingerprint()
+
+
+@pytest.fixture
+def run(house):
+    """Makes a book of one chapter with this code and executes it, in a process of its own; returns what that said."""
+    (house / "_toc.yml").write_text("{root: index, parts: [{chapters: [{file: chapters/one}]}]}", encoding="utf-8")
+    command = "import pathlib, sys; from press.execution import execute; execute(pathlib.Path(sys.argv[1]))"
+
+    def execute_one(source):
+        nbformat.write(code(source), house / "chapters" / "one.ipynb")
+        return subprocess.run(
+            [sys.executable, "-c", command, str(house)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    return execute_one
+
+
+def test_a_chapter_runs_once_and_again_when_helpers_change(house, run):
+    assert "1 of 1: one" in run("6 * 7").stdout
+    assert "0 to run" in run("6 * 7").stdout
+    (house / "helpers" / "new.py").touch()
+    assert "1 to run" in run("6 * 7").stdout
+
+
+def test_a_chapter_that_fails_stops_the_book_again_and_again(run):
+    for _ in range(2):
+        done = run("1 / 0")
+        assert done.returncode == 1
+        assert "chapters that failed:\n\none\n" in done.stderr
+        assert "division by zero" in done.stderr
 
 
 URL = "https://github.com/someone/a-book"
