@@ -34,8 +34,9 @@ class Replicates:
 def replicates(values):
     """Mean and standard error, $s/\\sqrt R$, of $R$ independent replicates along the first axis of `values`.
 
-    Raises `ValueError` for fewer than two replicates, and where all replicates of a component are equal: a quantity
-    without spread is no simulation, and wants an exact check.
+    By Student's t, it takes some thirty replicates before a rival can be rejected. Raises `ValueError` for fewer than
+    two, and where all replicates of a component are equal: a quantity without spread is no simulation, and wants an
+    exact check.
     """
     values = numbers(values, "values")
     if values.ndim == 0 or len(values) < 2:
