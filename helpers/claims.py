@@ -26,9 +26,9 @@ class Claim:
 
     The first word of `id` is the key of its lecture, `place` the equation or the slide there. `statement` is in our
     words, as plain text; `conditions` are those that the lecture leaves out. Where the lecture prints something else,
-    `printed` and `corrected` are in Markdown, `why` is the reason in a sentence, and `extraction` says whether the text
-    extraction, not the author, may be at fault. `reason` tells why there is no check. `also` maps further ids of the
-    same claim to their places.
+    `printed` and `corrected` are in Markdown, `why` is the reason in a sentence, `extraction` says whether the text
+    extraction, not the author, may be at fault, and `thanks` names who found it. `reason` tells why there is no check.
+    `also` maps further ids of the same claim to their places.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Claim:
     corrected: str = ""
     why: str = ""
     extraction: str = ""
+    thanks: str = ""
     reason: str = ""
     also: dict = field(default_factory=dict)
 

@@ -37,7 +37,7 @@ class Counts(Generated):
         checks = {(check["id"], check["label"]): check for entry in ledger for check in entry["checks"]}.values()
         rivals = sum(len(check["rivals"]) for check in checks)
         checked = len(ledger) - count["not checked"]
-        yield f"**{len(ledger)}** claims of the lectures are on record; **{checked}** of them are checked:"
+        yield f"**{len(ledger)}** claims are on record; **{checked}** of them are checked:"
         yield ""
         yield from (f"- {MARKS[verdict]} {verdict}: **{count[verdict]}**" for verdict in VERDICTS)
         yield ""
@@ -108,6 +108,8 @@ class Errata(Generated):
             yield ""
             if entry["extraction"]:
                 yield from (f"**A word of caution:** {entry['extraction']}", "")
+            if entry["thanks"]:
+                yield from (f"**Thanks to** {entry['thanks']}.", "")
 
 
 class RunTimes(Generated):

@@ -92,7 +92,7 @@ def _entry(claim, claim_id, place, checks, executed):
         entry["reason"] = claim.reason or (unwritten if claim.chapter not in executed else "")
     principal = checks[0] if checks else {}
     entry |= {field: principal.get(field) for field in PRINCIPAL} | {"rivals": principal.get("rivals", [])}
-    texts = ("statement", "conditions", "printed", "corrected", "why", "extraction")
+    texts = ("statement", "conditions", "printed", "corrected", "why", "extraction", "thanks")
     return entry | {field: getattr(claim, field) for field in texts} | {"checks": checks}
 
 
