@@ -96,8 +96,9 @@ def _claim(entry, lectures):
         if not isinstance(value, wanted):
             fail(f"claims.yml, {name}", "also as a mapping, all else as text", f"{key}: {value!r}")
     one = Claim(**entry)
-    if one.lecture not in lectures:
-        fail(f"claims.yml, {name}", f"an id that begins with one of {sorted(lectures)}", repr(one.lecture))
+    for key in (each.split("-")[0] for each in (one.id, *one.also)):
+        if key not in lectures:
+            fail(f"claims.yml, {name}", f"an id that begins with one of {sorted(lectures)}", repr(key))
     if len({bool(one.printed), bool(one.corrected), bool(one.why)}) > 1:
         fail(f"claims.yml, {name}", "printed, corrected and why together", "only some of them")
     return one

@@ -39,6 +39,10 @@ BROKEN = {
         LECTURES + "claims: [{id: walk-one, place: (1), chapter: sums}]",
         r"walk-one: wanted an id that begins with one of \['talk'\], got 'walk'",
     ),
+    "a further id of no lecture": (
+        LECTURES + "claims: [{id: talk-one, place: (1), chapter: sums, also: {walk-one: (2)}}]",
+        r"talk-one: wanted an id that begins with one of \['talk'\], got 'walk'",
+    ),
     "an id twice": (LECTURES + f"claims: [{WHOLE}, {WHOLE}]", "wanted each id once, got 'talk-one' twice"),
     "an id that another has also": (
         LECTURES + "claims: [" + WHOLE + ", {id: talk-two, place: (1), chapter: sums, also: {talk-one: (2)}}]",

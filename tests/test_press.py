@@ -197,7 +197,7 @@ def test_an_entry_has_the_numbers_of_its_check(build):
         "unit": "relative error",
         "rivals": [{"name": "one", "value": 1.0, "against": 2.0, "distance": 0.5}],
         "statement": "One and one is two.",
-        **dict.fromkeys(("conditions", "printed", "corrected", "why", "extraction"), ""),
+        **dict.fromkeys(("conditions", "printed", "corrected", "why", "extraction", "thanks"), ""),
         "checks": None,
     }
     (check,) = entry["checks"]
