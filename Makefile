@@ -16,7 +16,7 @@ book: $(VENV)/installed
 	$(BIN)/python -m press book
 
 test: $(VENV)/installed
-	PYTHONWARNINGS="error::DeprecationWarning:__main__,error::FutureWarning:__main__" \
+	PYTHONWARNINGS="error:::__main__" \
 	$(PYTEST) -n auto -m "not slow and not browser" --nbmake --nbmake-kernel=python3 --nbmake-timeout=300 tests chapters
 
 browser: $(VENV)/installed node_modules/axe-core/axe.min.js
@@ -26,9 +26,7 @@ slow: $(VENV)/installed
 	$(PYTEST) -m slow tests
 
 seeds: $(VENV)/installed
-	for seed in $(SEEDS); do echo "BOOK_SEED=$$seed"; \
-	BOOK_SEED=$$seed $(PYTEST) -q -n auto -m "not slow and not browser" --nbmake --nbmake-kernel=python3 \
-	--nbmake-timeout=300 tests chapters || exit 1; done
+	for seed in $(SEEDS); do echo "BOOK_SEED=$$seed"; BOOK_SEED=$$seed $(MAKE) test || exit 1; done
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
