@@ -11,9 +11,7 @@ FRAME = (
     "margin:.4em 0 .8em;max-width:46em;font-size:.92em;line-height:1.45;color:inherit;background:rgba(128,128,128,.06)"
 )
 CELL = "padding:.1em .9em .1em 0;text-align:left;vertical-align:top;border:0;background:none;color:inherit"
-HEAD = (
-    "padding:.1em .9em .1em 0;text-align:left;vertical-align:top;font-weight:600;border:0;background:none;color:inherit"
-)
+HEAD = f"{CELL};font-weight:600"
 
 
 def number(value, digits=6):

@@ -206,8 +206,7 @@ class _Statistical:
     name, unit, wanted = "statistical", "standard errors", f"within {SIGMAS}"
 
     def distance(self, measured, expected, unit_of, measured_name, expected_name):
-        _same_shape(measured.mean, expected, measured_name, expected_name)
-        scores = np.atleast_1d(measured.score(numbers(expected, expected_name))).ravel()
+        scores = _scores(measured, expected, measured_name, expected_name)
         worst = int(np.abs(scores).argmax())
         return float(scores[worst]), worst, scores.size
 
@@ -285,8 +284,7 @@ class _StatisticalOrdering:
     name, unit, wanted = "ordering", "standard errors", f"at least {SIGMAS}"
 
     def distance(self, measured, expected, unit_of, measured_name, expected_name):
-        _same_shape(measured.mean, expected, measured_name, expected_name)
-        scores = np.atleast_1d(-self.sign * measured.score(numbers(expected, expected_name))).ravel()
+        scores = -self.sign * _scores(measured, expected, measured_name, expected_name)
         return float(scores.min()), int(scores.argmin()), scores.size
 
     def holds(self, distance):
@@ -294,6 +292,12 @@ class _StatisticalOrdering:
 
     def rejects(self, distance):
         return distance <= -MARGIN * SIGMAS
+
+
+def _scores(measured, expected, measured_name, expected_name):
+    """The scores of `expected` against the replicates `measured`, as a flat array."""
+    _, expected = _same_shape(measured.mean, expected, measured_name, expected_name)
+    return np.ravel(measured.score(expected.reshape(measured.mean.shape)))
 
 
 def _same_shape(measured, expected, measured_name, expected_name):

@@ -3,7 +3,7 @@
 import torch
 
 from helpers.quadrature import integrate
-from helpers.validation import broadcastable, fail
+from helpers.validation import above_zero, broadcastable, fail, not_negative
 
 __all__ = ["kl", "kl_discrete", "kl_gaussians"]
 
@@ -21,8 +21,9 @@ def kl(log_p, log_q, edges, tolerance=1e-10):
         fail("log_p, edges", "a density whose mass the panels hold", f"a mass of {mass.flatten()[off.argmax()]:.10g}")
 
     def integrand(x):
-        p = log_p(x).exp()
-        return torch.where(p > 0, p * (log_p(x) - log_q(x)), 0.0)
+        log_density = log_p(x)
+        p = log_density.exp()
+        return torch.where(p > 0, p * (log_density - log_q(x)), 0.0)
 
     return integrate(integrand, edges, tolerance)
 
@@ -36,9 +37,8 @@ def kl_discrete(p, q):
     p, q = broadcastable(p=p, q=q)
     if p.shape[-1:] != q.shape[-1:] or p.ndim == 0:
         fail("p, q", "vectors of the same outcomes", f"shapes {tuple(p.shape)} and {tuple(q.shape)}")
-    for name, value in (("p", p), ("q", q)):
-        if (value < 0).any():
-            fail(name, "numbers of at least 0", value.min().item())
+    not_negative(p, "p")
+    not_negative(q, "q")
     if ((p.sum(-1) - 1).abs() > 1e-6).any() or (q.sum(-1) > 1 + 1e-6).any():
         fail("p, q", "sums of 1, and of at most 1", f"{p.sum(-1).tolist()}, {q.sum(-1).tolist()}")
     return (torch.special.xlogy(p, p) - torch.special.xlogy(p, q)).sum(-1)
@@ -53,8 +53,7 @@ def kl_gaussians(mean_p, variance_p, mean_q, variance_q):
     mean_p, variance_p, mean_q, variance_q = broadcastable(
         mean_p=mean_p, variance_p=variance_p, mean_q=mean_q, variance_q=variance_q
     )
-    for name, value in (("variance_p", variance_p), ("variance_q", variance_q)):
-        if (value <= 0).any():
-            fail(name, "numbers above zero", value.min().item())
+    above_zero(variance_p, "variance_p")
+    above_zero(variance_q, "variance_q")
     ratio = variance_p / variance_q
     return 0.5 * (ratio - 1 - ratio.log() + (mean_p - mean_q) ** 2 / variance_q)

@@ -4,14 +4,9 @@ import math
 
 import torch
 
-from helpers.validation import alike, broadcastable, fail, tensor
+from helpers.validation import above_zero, alike, broadcastable, fail, tensor
 
 __all__ = ["log_density", "maximum_likelihood", "negative_log_likelihood", "overlap"]
-
-
-def _above_zero(value, name="variance"):
-    if (value <= 0).any():
-        fail(name, "numbers above zero", value.min().item())
 
 
 def log_density(x, mean, variance):
@@ -21,7 +16,7 @@ def log_density(x, mean, variance):
     Source: Scornet, (1).
     """
     x, mean, variance = broadcastable(x=x, mean=mean, variance=variance)
-    _above_zero(variance)
+    above_zero(variance, "variance")
     return -0.5 * torch.log(2 * math.pi * variance) - (x - mean) ** 2 / (2 * variance)
 
 
@@ -73,5 +68,5 @@ def _named(triple, name):
 def _mixture(parts, name):
     if len({part.shape[-1:] for part in parts}) > 1 or parts[0].ndim == 0:
         fail(name, "weights, means and variances of one last axis", " and ".join(str(tuple(p.shape)) for p in parts))
-    _above_zero(parts[2], f"{name}: variances")
+    above_zero(parts[2], f"{name}: variances")
     return parts

@@ -47,9 +47,10 @@ def _minimise_from(objective, start, tolerance):
         if np.linalg.norm(slope) <= tolerance * scale:
             break
         closer = near - np.linalg.lstsq(curvature(near), slope, rcond=None)[0]
-        if not np.linalg.norm(gradient(closer)) < np.linalg.norm(slope):
+        flatter = gradient(closer)
+        if not np.linalg.norm(flatter) < np.linalg.norm(slope):
             break
-        near, slope = closer, gradient(closer)
+        near, slope = closer, flatter
     if not np.linalg.norm(slope) <= tolerance * scale:
         raise RuntimeError(f"no minimum from {start.tolist()}: a gradient of {np.linalg.norm(slope):.1e} is left")
     bends = np.linalg.eigvalsh(curvature(near))

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from helpers.validation import alike, fail, tensor
+from helpers.validation import alike, fail, positive, tensor
 
 __all__ = ["maximum_likelihood", "negative_log_likelihood"]
 
@@ -20,8 +20,7 @@ def negative_log_likelihood(design, response, coefficients, variance):
     design, response = _data(design, tensor(response, "response", ndim=1))
     coefficients = tensor(coefficients, "coefficients", shape=(design.shape[1],))
     variance = tensor(variance, "variance", ndim=0)
-    if variance <= 0:
-        fail("variance", "a number above zero", variance.item())
+    positive(variance, "variance")
     squares = (response - design @ coefficients).square().sum()
     return len(response) / 2 * torch.log(2 * math.pi * variance) + squares / (2 * variance)
 

@@ -3,7 +3,17 @@
 import numpy as np
 import torch
 
-__all__ = ["alike", "broadcastable", "count", "fail", "positive", "probabilities", "tensor"]
+__all__ = [
+    "above_zero",
+    "alike",
+    "broadcastable",
+    "count",
+    "fail",
+    "not_negative",
+    "positive",
+    "probabilities",
+    "tensor",
+]
 
 
 def fail(name, wanted, got):
@@ -67,6 +77,18 @@ def broadcastable(**values):
     return tensors
 
 
+def above_zero(value, name):
+    """Refuse a tensor of which some number is zero or less."""
+    if (value <= 0).any():
+        fail(name, "numbers above zero", value.min().item())
+
+
+def not_negative(value, name):
+    """Refuse a tensor of which some number is below zero."""
+    if (value < 0).any():
+        fail(name, "numbers of at least 0", value.min().item())
+
+
 def positive(value, name):
     """`value` as a finite number above zero."""
     try:
@@ -88,8 +110,7 @@ def count(value, name, minimum=1):
 def probabilities(value, name):
     """`value` as a vector of non-negative numbers that sum to one."""
     value = tensor(value, name, ndim=1)
-    if (value < 0).any():
-        fail(name, "numbers of at least 0", value.min().item())
+    not_negative(value, name)
     if abs(value.sum().item() - 1) > 1e-6:
         fail(name, "numbers that sum to 1", f"a sum of {value.sum().item():.8g}")
     return value

@@ -34,11 +34,11 @@ def execute(root=ROOT):
     """
     build, paths = root / "_build", chapters(root)
     build.mkdir(exist_ok=True)
-    stamp = build / "fingerprint"
-    if not stamp.is_file() or stamp.read_text() != fingerprint(root):
-        shutil.rmtree(build / ".jupyter_cache", ignore_errors=True)
-        stamp.write_text(fingerprint(root))
-    cache = get_cache(build / ".jupyter_cache")
+    stamp, now, store = build / "fingerprint", fingerprint(root), build / ".jupyter_cache"
+    if not stamp.is_file() or stamp.read_text() != now:
+        shutil.rmtree(store, ignore_errors=True)
+        stamp.write_text(now)
+    cache = get_cache(store)
     waiting = [path for path in paths if not _is_cached(cache, path)]
     workers = os.cpu_count()
     print(f"{len(paths)} chapter(s), {len(waiting)} to run, {workers} at a time", flush=True)

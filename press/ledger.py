@@ -65,11 +65,11 @@ def build(executed):
     wrong = list(faults(calls_by_chapter, claims))
     found = {}
     for chapter, (notebook, _) in executed.items():
+        missing = {(claims[call.claim].id, call.label) for call in calls_by_chapter[chapter] if call.claim in claims}
         for record in records(notebook):
             found.setdefault(claims[record["id"]].id, []).append(record)
-        expected = {(claims[call.claim].id, call.label) for call in calls_by_chapter[chapter] if call.claim in claims}
-        left = {(record["id"], record["label"]) for records_ in found.values() for record in records_}
-        wrong += [f"{chapter}: the check of {claim} {label} left no record" for claim, label in expected - left]
+            missing.discard((record["id"], record["label"]))
+        wrong += [f"{chapter}: the check of {claim} {label} left no record" for claim, label in missing]
     if wrong:
         raise SystemExit("ledger:\n  " + "\n  ".join(wrong))
     entries = [
