@@ -16,7 +16,7 @@ book: $(VENV)/installed
 	$(BIN)/python -m press book
 
 test: $(VENV)/installed
-	PYTHONWARNINGS="error:::__main__" \
+	TQDM_DISABLE=1 PYTHONWARNINGS="error:::__main__" \
 	$(PYTEST) -n auto -m "not slow and not browser" --nbmake --nbmake-kernel=python3 --nbmake-timeout=300 tests chapters
 
 browser: $(VENV)/installed node_modules/axe-core/axe.min.js

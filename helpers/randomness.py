@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from functools import partial
 
 import torch
 
 from helpers.validation import fail
 
-__all__ = ["book_seed", "generator"]
+__all__ = ["book_seed", "generator", "stream"]
 
 
 def book_seed():
@@ -25,7 +26,20 @@ def generator(name, device="cpu"):
     machine; a large simulation asks for one on `default_device()`, where it differs. Raises `ValueError` for an empty
     name.
     """
+    return stream(name)(device)
+
+
+def stream(name):
+    """`generator(name, device)` as a function of `device`, which another process can be sent.
+
+    `BOOK_SEED` is read here and now: where the function is called, it may be another. Raises `ValueError` for an empty
+    name.
+    """
     if not isinstance(name, str) or not name.strip():
         fail("name", "a text that names the stream", repr(name))
     digest = hashlib.sha256(f"{book_seed()}:{name}".encode()).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return partial(_seeded, int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _seeded(seed, device="cpu"):
+    return torch.Generator(device=device).manual_seed(seed)

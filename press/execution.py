@@ -32,6 +32,7 @@ def execute(root=ROOT):
 
     Returns, by name, the executed notebooks with their run times in seconds.
     """
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar on stderr would be a warning on the page
     build, paths = root / "_build", chapters(root)
     build.mkdir(exist_ok=True)
     stamp, now, store = build / "fingerprint", fingerprint(root), build / ".jupyter_cache"

@@ -94,6 +94,7 @@ def test_a_chapter_runs_alone_with_colabs_libraries(path, repository, colab, ker
     content.mkdir()
     resources = {"metadata": {"path": str(content)}}
     environment = {variable: value for variable, value in os.environ.items() if variable not in WITHHELD}
+    environment["TQDM_DISABLE"] = "1"  # what is left on stderr is a fault, and a progress bar is none
     NotebookClient(notebook, kernel_name=kernel, timeout=600, resources=resources).execute(env=environment)
 
     after = versions(colab, tmp_path)
