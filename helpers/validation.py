@@ -1,5 +1,7 @@
 """What comes into `helpers` is looked at once, here; a refusal names the argument, what was wanted and what came."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ __all__ = [
     "broadcastable",
     "count",
     "fail",
+    "located",
     "not_negative",
     "positive",
     "probabilities",
@@ -39,7 +42,7 @@ def tensor(value, name, *, ndim=None, shape=None):
         value = value.to(torch.float64)
     if value.numel() == 0:
         fail(name, "at least one number", f"an empty array of shape {tuple(value.shape)}")
-    if not torch.isfinite(value).all():
+    if not math.isfinite(value.detach().sum().item()) and not torch.isfinite(value).all():
         broken = value[~torch.isfinite(value)].flatten()[0].item()
         fail(name, "finite numbers", broken)
     if ndim is not None and value.ndim != ndim:
@@ -75,6 +78,17 @@ def broadcastable(**values):
         shapes = " and ".join(str(tuple(one.shape)) for one in tensors)
         fail(", ".join(values), "shapes that can be broadcast against one another", shapes)
     return tensors
+
+
+def located(points, data):
+    """`points` and `data`, each shape (..,) or (.., d), as by `alike`, as shapes (m, d) and (n, d): a vector is on the
+    line."""
+    points, data = (one[:, None] if one.ndim == 1 else one for one in alike(points=points, data=data))
+    if data.ndim != 2:
+        fail("data", "shape (n,) or (n, d)", f"shape {tuple(data.shape)}")
+    if points.ndim != 2 or points.shape[1] != data.shape[1]:
+        fail("points", f"points in {data.shape[1]} dimension(s), as the data", f"shape {tuple(points.shape)}")
+    return points, data
 
 
 def above_zero(value, name):

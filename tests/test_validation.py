@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.validation import alike, broadcastable, count, fail, positive, probabilities, tensor
+from helpers.validation import alike, broadcastable, count, fail, located, positive, probabilities, tensor
 
 BAD_NUMBERS = {
     "nothing": (None, "None"),
@@ -24,6 +24,10 @@ BAD_NUMBERS = {
     "NaN among numbers": ([1.0, float("nan")], "nan"),
     "infinity": (np.array([np.inf]), "inf"),
     "minus infinity": (torch.tensor([0.0, -torch.inf]), "-inf"),
+    "infinities that cancel": ([1.0, -float("inf"), float("inf")], "-inf"),
+    "infinity among numbers whose sum overflows": ([1e308, 1e308, float("inf")], "inf"),
+    "NaN among numbers whose sum overflows": (np.array([[1e308, 1e308], [float("nan"), 1.0]]), "nan"),
+    "NaN with a gradient": (torch.tensor([1.0, torch.nan], requires_grad=True), "nan"),
     "tensors with a gradient in a list": ([torch.tensor(1.0, requires_grad=True)], "requires_grad"),
 }
 
@@ -63,6 +67,39 @@ def test_tensor_copies_an_array_and_reads_it_backwards():
 def test_tensor_keeps_the_gradient():
     value = torch.ones(2, requires_grad=True)
     assert tensor(value, "sample").requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("signs", [[1, 1], [-1, -1, -1], [[1, 1], [-1, 1]]], ids=str)
+def test_finite_numbers_whose_sum_overflows_are_taken(dtype, signs, device):
+    value = torch.tensor(signs, dtype=dtype, device=device) * torch.finfo(dtype).max
+    assert tensor(value, "sample") is value
+    assert tensor(value.requires_grad_(), "sample") is value
+
+
+def test_lists_whose_sum_overflows_are_taken():
+    assert tensor([1e308, 1e308], "sample").tolist() == [1e308, 1e308]
+    assert tensor(np.full(3, -1.7e308), "sample").tolist() == [-1.7e308] * 3
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(), min_size=1, max_size=20))
+def test_numbers_are_taken_if_and_only_if_each_is_finite(values):
+    broken = [value for value in values if not np.isfinite(value)]
+    if broken:
+        with pytest.raises(ValueError, match=f"^sample: wanted finite numbers, got {broken[0]}$"):
+            tensor(values, "sample")
+    else:
+        assert tensor(values, "sample").tolist() == values
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [0, 54_321, 99_999])
+def test_one_broken_number_among_many_is_found(broken, place, device):
+    values = torch.ones(100_000, device=device)
+    values[place] = broken
+    with pytest.raises(ValueError, match=f"^sample: wanted finite numbers, got {broken}$"):
+        tensor(values, "sample")
 
 
 @pytest.mark.parametrize(("wanted", "shape"), [(1, ()), (1, (2, 3)), (0, (1,)), (2, (3,))])
@@ -107,6 +144,58 @@ def test_broadcastable_names_the_shapes_that_do_not_go_together():
     with pytest.raises(ValueError, match=r"x, mean: wanted shapes .*, got \(2,\) and \(3,\)"):
         broadcastable(x=[1, 2], mean=[1, 2, 3])
     assert [one.shape for one in broadcastable(x=[[1], [2]], mean=[1, 2, 3])] == [(2, 1), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("points", "data", "shapes"),
+    [
+        ([0.0], [1.0, 2.0], ((1, 1), (2, 1))),
+        ([[0.0], [1.0]], [1.0], ((2, 1), (1, 1))),
+        ([0, 1], np.zeros((3, 1)), ((2, 1), (3, 1))),
+        ([[0.0, 1.0]], torch.zeros(5, 2), ((1, 2), (5, 2))),
+        (np.zeros((4, 3)), [[0, 1, 2]], ((4, 3), (1, 3))),
+    ],
+)
+def test_points_and_data_become_rows_of_coordinates(points, data, shapes):
+    found = located(points, data)
+    assert tuple(one.shape for one in found) == shapes
+    for one, given_ in zip(found, (points, data), strict=True):
+        np.testing.assert_array_equal(one.flatten(), np.ravel(given_))
+
+
+def test_points_follow_the_data_beside_them_and_data_the_points(device):
+    for dtype in (torch.float32, torch.float64):
+        vector = torch.zeros(2, dtype=dtype, device=device)
+        for found in (located([1.0], vector), located(vector, [1.0]), located(vector, np.ones(3))):
+            assert {(one.dtype, one.device.type) for one in found} == {(dtype, device.type)}
+    assert {one.dtype for one in located([1], [2])} == {torch.float64}
+
+
+def test_rows_of_coordinates_are_passed_on_as_they_are():
+    points, data = torch.zeros(2, 3), torch.ones(4, 3)
+    assert all(one is other for one, other in zip(located(points, data), (points, data), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("points", "data", "message"),
+    [
+        ([0.0], 1.0, r"data: wanted shape \(n,\) or \(n, d\), got shape \(\)"),
+        ([0.0], torch.zeros(2, 3, 1), r"data: wanted shape \(n,\) or \(n, d\), got shape \(2, 3, 1\)"),
+        (0.0, [1.0], r"points: wanted points in 1 dimension\(s\), as the data, got shape \(\)"),
+        ([0.0], [[1.0, 2.0]], r"points: wanted points in 2 dimension\(s\), as the data, got shape \(1, 1\)"),
+        ([[0.0, 1.0]], [1.0], r"points: wanted points in 1 dimension\(s\), as the data, got shape \(1, 2\)"),
+        (torch.zeros(2, 3, 1), [1.0], r"points: wanted points in 1 .*, got shape \(2, 3, 1\)"),
+        ([], [1.0], r"points: wanted at least one number, got an empty array of shape \(0,\)"),
+        ([1.0], torch.zeros(0, 2), r"data: wanted at least one number, got an empty array of shape \(0, 2\)"),
+        ([float("nan")], [1.0], "points: wanted finite numbers, got nan"),
+        ([1.0], [float("inf")], "data: wanted finite numbers, got inf"),
+        ("a", [1.0], "points: wanted numbers, got 'a'"),
+        ([1.0], [True], "data: wanted real numbers, got dtype torch.bool"),
+    ],
+)
+def test_points_and_data_that_do_not_go_together_are_refused(points, data, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        located(points, data)
 
 
 @pytest.mark.parametrize(
