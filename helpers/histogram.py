@@ -4,7 +4,18 @@ samples at once."""
 import numpy as np
 import torch
 
-from helpers.validation import above_zero, alike, count, fail, located, not_negative, positive, probabilities, tensor
+from helpers.validation import (
+    above_zero,
+    alike,
+    broadcastable,
+    count,
+    fail,
+    located,
+    not_negative,
+    positive,
+    probabilities,
+    tensor,
+)
 
 __all__ = [
     "asymptotic_mise",
@@ -29,12 +40,12 @@ def cell_index(x, width, origin=0.0):
     Raises `ValueError` for a width of zero or less, and for one so small that cells cannot be told apart in floating
     point. Source: Scornet, "Histogram".
     """
-    x, width, origin = alike(x=x, width=width, origin=origin)
+    x, width, origin = (one.double() for one in broadcastable(x=x, width=width, origin=origin))
     above_zero(width, "width")
     index = torch.ceil((x - origin) / width) - 1
     largest = index.abs().max().item()
-    if not largest <= LARGEST_INDEX:
-        fail("width", f"cells with numbers of at most {LARGEST_INDEX}", f"a cell with number {largest:g}")
+    if not largest < LARGEST_INDEX:
+        fail("width", f"cells with numbers below {LARGEST_INDEX}", f"a cell with number {largest:g}")
     return index.to(torch.int64)
 
 
@@ -51,14 +62,13 @@ def density(points, data, width, origin=0.0):
         if value.ndim > 1 or value.numel() not in (1, data.shape[1]):
             fail(name, f"a number, or {data.shape[1]} of them", f"shape {tuple(value.shape)}")
     cells = cell_index(torch.cat([data, points]), width, origin)
-    names = torch.unique(cells, dim=0, return_inverse=True)[1] if cells.shape[1] > 1 else _names(cells[:, 0])
+    names = torch.zeros(len(cells), dtype=torch.int64, device=cells.device)
+    for column in cells.T:
+        place = torch.unique(column, return_inverse=True)[1]
+        names = torch.unique(names * (place.max() + 1) + place, return_inverse=True)[1]
     number = names[: len(data)].bincount(minlength=int(names.max()) + 1)
     volume = width.expand(data.shape[1]).prod()
     return number[names[len(data) :]].to(data) / (len(data) * volume)
-
-
-def _names(cells):
-    return torch.unique(cells, return_inverse=True)[1]
 
 
 def counts(x, cells, low=0.0, high=1.0):
@@ -67,10 +77,12 @@ def counts(x, cells, low=0.0, high=1.0):
     `x`, shape (..., n), a sample along the last axis; returns int64 of shape (..., cells). A cell holds its right end;
     the first holds `low` too. Raises `ValueError` for numbers outside [`low`, `high`].
     """
-    x, cells = torch.as_tensor(x), count(cells, "cells")
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        x = tensor(x, "x")
+    cells = count(cells, "cells")
     if x.ndim == 0 or x.numel() == 0:
         fail("x", "a sample along the last axis", f"shape {tuple(x.shape)}")
-    if not low < high:
+    if not (low < high and 0 < cells / (high - low) < np.inf):
         fail("low, high", "an interval", f"{low!r}, {high!r}")
     least, most = (end.item() for end in x.aminmax())
     if not (low <= least and most <= high):
@@ -147,10 +159,12 @@ def integrated_squared_error(counts, masses, volume, square_integral):
     """
     counts, masses, square_integral = alike(counts=counts, masses=masses, square_integral=square_integral)
     masses, volume = probabilities(masses, "masses"), positive(volume, "volume")
-    counts = tensor(counts, "counts").to(masses)
+    counts, square_integral = counts.to(masses), square_integral.to(masses)
     if counts.shape[-1:] != masses.shape:
         fail("counts", f"a last axis of {len(masses)}, one number a cell", f"shape {tuple(counts.shape)}")
     not_negative(counts, "counts")
+    if (counts.sum(-1) == 0).any():
+        fail("counts", "at least one observation a sample", "none")
     share = counts / counts.sum(-1, keepdim=True)
     return square_integral + (share * (share - 2 * masses)).sum(-1) / volume
 
@@ -172,7 +186,7 @@ def optimal_width(n, roughness):
 
 
 def _terms(n, roughness, **width):
-    n, *width, roughness = alike(n=n, **width, roughness=roughness)
+    n, *width, roughness = broadcastable(n=n, **width, roughness=roughness)
     above_zero(n, "n")
     for value in width:
         above_zero(value, "width")

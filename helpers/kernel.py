@@ -8,7 +8,7 @@ import torch
 
 from helpers import gaussian
 from helpers.sums import gaussian_sum, gaussian_sum_on_grid, gaussian_sums, polynomial_sum
-from helpers.validation import above_zero, alike, count, not_negative, positive, probabilities, tensor
+from helpers.validation import above_zero, alike, broadcastable, count, not_negative, positive, probabilities, tensor
 
 __all__ = [
     "EPANECHNIKOV",
@@ -166,7 +166,7 @@ def mise(truth, n, bandwidth):
     Gaussian kernel; `truth` a mixture of normal densities (weights, means, variances); `n`, `bandwidth` numbers or
     tensors of one shape (...). Returns shape (...).
     """
-    n, h = alike(n=n, bandwidth=bandwidth)
+    n, h = broadcastable(n=n, bandwidth=bandwidth)
     above_zero(n, "n")
     above_zero(h, "bandwidth")
     smooth = _smoothed(truth, h[..., None])
@@ -181,7 +181,7 @@ def mise(truth, n, bandwidth):
 
 def asymptotic_mise(n, bandwidth, roughness, kernel=GAUSSIAN):
     r"""$\frac{h^4}{4}\mu_2(K)^2\int f''^2 + \frac{1}{nh}\int K^2$, the leading terms; `roughness` is $\int f''^2$."""
-    n, h, roughness = alike(n=n, bandwidth=bandwidth, roughness=roughness)
+    n, h, roughness = broadcastable(n=n, bandwidth=bandwidth, roughness=roughness)
     above_zero(n, "n")
     above_zero(h, "bandwidth")
     not_negative(roughness, "roughness")
@@ -190,7 +190,7 @@ def asymptotic_mise(n, bandwidth, roughness, kernel=GAUSSIAN):
 
 def optimal_bandwidth(n, roughness, kernel=GAUSSIAN):
     r"""$h = \Big(\frac{\int K^2}{\mu_2(K)^2\int f''^2\,n}\Big)^{1/5}$, where `asymptotic_mise` is least."""
-    n, roughness = alike(n=n, roughness=roughness)
+    n, roughness = broadcastable(n=n, roughness=roughness)
     above_zero(n, "n")
     above_zero(roughness, "roughness")
     return (kernel.roughness / (kernel.second_moment**2 * roughness * n)) ** (1 / 5)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
@@ -20,7 +21,8 @@ def ball_volume(dimension, radius=1.0):
     """
     dimension, radius = count(dimension, "dimension"), tensor(radius, "radius")
     not_negative(radius, "radius")
-    return math.exp(dimension / 2 * math.log(math.pi) - math.lgamma(dimension / 2 + 1)) * radius**dimension
+    log_unit = dimension / 2 * math.log(math.pi) - math.lgamma(dimension / 2 + 1)
+    return (math.exp(log_unit / dimension) * radius) ** dimension
 
 
 def radius(points, data, k):
@@ -31,8 +33,9 @@ def radius(points, data, k):
     neighbours is found by bisection; in more dimensions SciPy's k-d tree answers, on a GPU a search by blocks. Raises
     `ValueError` for a k outside 1 to n, or points of another dimension.
     """
-    points, data = located(points, data)
-    if count(k, "k") > len(data):
+    points, data = (one.detach() for one in located(points, data))
+    k = count(k, "k")
+    if k > len(data):
         fail("k", f"at most the number of data, {len(data)}", k)
     if data.shape[1] == 1:
         return _on_the_line(points[:, 0], data[:, 0], k)
@@ -40,8 +43,10 @@ def radius(points, data, k):
         blocks = points.split(max(1, BLOCK // len(data)))
         exact = "donot_use_mm_for_euclid_dist"
         return torch.cat([torch.cdist(b, data, compute_mode=exact).kthvalue(k, -1).values for b in blocks])
-    tree = cKDTree(data.detach().cpu().numpy(), balanced_tree=False, compact_nodes=False)
-    distance = tree.query(points.detach().cpu().numpy(), [k], workers=-1)[0][:, 0]
+    tree = cKDTree(data.cpu().numpy(), balanced_tree=False, compact_nodes=False)
+    distance = tree.query(points.cpu().numpy(), [k], workers=-1)[0][:, 0]
+    if not np.isfinite(distance).all():
+        fail("points, data", "distances with a finite square", distance.max())
     return torch.from_numpy(distance).to(data)
 
 

@@ -26,8 +26,10 @@ BLOCK = 2**17
 TOLERANCE = 1e-12
 COARSEST, FINEST = 2**48, 2**40
 PIECE = 2**17
+RUN = 2**10
 LARGEST_TABLE = 2**24
 FEW_FREQUENCIES = 2**16
+FAR = 50  # bandwidths, at which a Gaussian is zero in floating point
 
 
 def gaussian_sum(points, data, bandwidth, weights=None, tolerance=TOLERANCE):
@@ -42,11 +44,17 @@ def gaussian_sum(points, data, bandwidth, weights=None, tolerance=TOLERANCE):
     points, data, h, weights = _checked(points, data, bandwidth, weights)
     if data.shape[1] > 1:
         return _direct(points, data, h, weights)
-    return _on_the_line(points[:, 0], data[:, 0], h, weights, positive(tolerance, "tolerance"))
+    return _on_the_line(points[:, 0], data[:, 0], h, weights, _tolerable(tolerance))
+
+
+def _tolerable(tolerance):
+    if not 1e-15 <= positive(tolerance, "tolerance") <= 0.1:
+        fail("tolerance", "a number from 1e-15 to 0.1", tolerance)
+    return float(tolerance)
 
 
 def _checked(points, data, bandwidth, weights):
-    points, data = located(points, data)
+    points, data = (one.detach() for one in located(points, data))
     h = positive(bandwidth, "bandwidth")
     if weights is not None:
         weights = alike(data=data, weights=weights)[1].double()
@@ -121,7 +129,7 @@ def _order(tolerance, half_width):
 def _table(points, width, h, first, number, order):
     """What the moments of `number` cells from `first` on give at the points: shape (order, number, points)."""
     centres = (first + 0.5 + torch.arange(number, device=points.device, dtype=torch.float64)) * width
-    distance = (points - centres[:, None]) / h
+    distance = ((points - centres[:, None]) / h).clamp(-FAR, FAR)
     table = [torch.exp2(-(distance**2) * (math.log2(math.e) / 2))]
     for a in range(1, order):
         before = table[a - 2] * (width / h) if a > 1 else 0.0
@@ -202,9 +210,9 @@ def _sparse(points, data, weights, boxes, interaction):
 
 def _place(x, width, first, number):
     """Of `number` cells from `first` on, the one that holds each x, and the place in it, from -1/2 to 1/2 widths."""
-    place = torch.sub(x, (first + 0.5) * width).mul_(1 / width)
-    cell = torch.round(place).clamp_(0, number - 1)
-    return cell.long(), place.sub_(cell)
+    cell = torch.sub(x, (first + 0.5) * width).mul_(1 / width).round_().clamp_(0, number - 1)
+    index = cell.long()
+    return index, cell.add_(first + 0.5).mul_(-width).add_(x).mul_(1 / width)
 
 
 def _occupied(x, width):
@@ -216,10 +224,12 @@ def _occupied(x, width):
 
 def _power_sums(cell, place, weights, order, size):
     """Sums of the weighted powers 0 to `order` - 1 of `place` in each of `size` cells."""
-    sums = [_bincount(cell, weights, size)]
-    power = weights
-    for _ in range(order - 1):
-        power = place if power is None else power * place
+    sums, power = [_bincount(cell, weights, size)], weights
+    for a in range(1, order):
+        if a == 1:
+            power = place.clone() if weights is None else place * weights
+        else:
+            power *= place
         sums.append(_bincount(cell, power, size))
     return sums
 
@@ -234,20 +244,15 @@ def _bincount(cell, weights, size):
 def _moments(rows, weights, boxes, first, number):
     """Moments of each row of data in `number` boxes from `first` on: shape (rows, number, order)."""
     cells, order = boxes.cells(rows.shape[1], number)
-    found = torch.empty(order, len(rows), number * cells, dtype=torch.float64, device=rows.device)
-    for i, row in enumerate(rows):
+    shift = _shift(cells, order, boxes.order).to(rows.device)
+    moments = torch.zeros(len(rows), number, boxes.order, dtype=torch.float64, device=rows.device)
+    for row, found in zip(rows, moments, strict=True):
         for start in range(0, len(row), CHUNK):
             cell, place = _place(row[start : start + CHUNK], boxes.width / cells, first * cells, number * cells)
             weight = None if weights is None else weights[start : start + CHUNK]
-            for a, sums in enumerate(_power_sums(cell, place, weight, order, number * cells)):
-                if start:
-                    found[a, i] += sums
-                else:
-                    found[a, i] = sums
-    moments = found.new_zeros(len(rows) * number, boxes.order)
-    for sums, shift in zip(found, _shift(cells, order, boxes.order).to(rows.device), strict=True):
-        moments.addmm_(sums.view(-1, cells), shift)
-    return moments.view(len(rows), number, boxes.order)
+            for sums, matrix in zip(_power_sums(cell, place, weight, order, number * cells), shift, strict=True):
+                found.addmm_(sums.view(-1, cells), matrix)
+    return moments
 
 
 def _polynomial(coefficients, place):
@@ -268,7 +273,7 @@ def gaussian_sums(points, samples, bandwidth, tolerance=1e-6):
     """
     points, samples, h = *alike(points=points, samples=samples), positive(bandwidth, "bandwidth")
     points, samples = tensor(points, "points", ndim=1).double(), tensor(samples, "samples", ndim=2).double()
-    boxes = _Boxes(h, positive(tolerance, "tolerance"))
+    boxes = _Boxes(h, _tolerable(tolerance))
     first, last = boxes.ends(samples)
     number = last - first + 1
     if number * boxes.order * len(points) > LARGEST_TABLE or max(abs(first), abs(last)) >= FINEST:
@@ -284,7 +289,8 @@ def gaussian_sums(points, samples, bandwidth, tolerance=1e-6):
 def _direct(points, data, h, weights):
     scale = math.sqrt(math.log2(math.e) / 2) / h
     centre = data.mean(0)
-    x, y = (data - centre) * scale, (points - centre) * scale
+    x = (data - centre) * scale
+    y = ((points - centre) * scale).clamp(x.amin(0) - FAR, x.amax(0) + FAR)
     squares = x.square().sum(1)
     weights = torch.ones_like(squares) if weights is None else weights
     size = max(1, BLOCK // min(len(x), BLOCK))
@@ -316,8 +322,14 @@ def gaussian_sum_on_grid(axes, data, bandwidth, weights=None, tolerance=TOLERANC
     boxes as on the line take over where they are cheaper, with an error of at most about `tolerance`.
     """
     axes = [tensor(axis, f"axes[{i}]", ndim=1).double() for i, axis in enumerate(axes)]
-    _, data, h, weights = _checked(torch.zeros(1, len(axes)).to(axes[0]), data, bandwidth, weights)
-    boxes, shape = _Boxes(h, positive(tolerance, "tolerance")), [len(axis) for axis in axes]
+    if not axes:
+        fail("axes", "one vector a coordinate of the data", "none")
+    data = alike(axis=axes[0], data=data)[1]
+    data = tensor(data, "data", shape=(None, len(axes)))
+    _, data, h, weights = _checked(data[:1], data, bandwidth, weights)
+    boxes, shape = _Boxes(h, _tolerable(tolerance)), [len(axis) for axis in axes]
+    if len(axes) == 1:
+        return _on_the_line(axes[0], data[:, 0], h, weights, boxes.tolerance)
     if len(axes) == 2:
         ends = [boxes.ends(x) for x in data.T]
         size = max(last - first + 1 for first, last in ends)
@@ -329,7 +341,7 @@ def gaussian_sum_on_grid(axes, data, bandwidth, weights=None, tolerance=TOLERANC
 
 def _plane_costs(number, size, shape, boxes):
     for cells in (1, 2, 4, 8, 16):
-        order = _order(boxes.tolerance, boxes.ratio / 2 / cells)
+        order = _order(boxes.tolerance, boxes.ratio / 2 / cells * math.sqrt(2))
         squares = (size * cells) ** 2
         yield order * (order + 1) / 2 * (2 * number + squares * (2 + shape[1] / 40)), cells, order
 
@@ -354,7 +366,8 @@ def _product(axes, data, h, weights, shape):
     size = max(1, BLOCK // max(result.shape))
     for start in range(0, len(data), size):
         part = data[start : start + size].T
-        factors = [((axis[:, None] - x) * scale).square_().neg_().exp2_() for axis, x in zip(axes, part, strict=True)]
+        steps = [((axis[:, None] - x) * scale).clamp_(-FAR, FAR) for axis, x in zip(axes, part, strict=True)]
+        factors = [step.square_().neg_().exp2_() for step in steps]
         if weights is not None:
             factors[-1] *= weights[start : start + size]
         left = factors[0]
@@ -386,11 +399,8 @@ def pair_sums(data, bandwidths, order=0):
 def _pair_sums(data, bandwidths, order):
     smallest, largest = (end.item() for end in bandwidths.aminmax())
     decay = math.sqrt(-2 * math.log(TOLERANCE)) + order / 3
-    low, high = (end.item() for end in data.aminmax())
-    if high - low > 64 * decay * largest:
-        data = ascending(data, with_order=False)[0]
-        data = torch.cat([data.new_zeros(1), data.diff().clamp_max(decay * largest).cumsum(0)])
-        low, high = 0.0, data[-1].item()
+    near = _nearer(data, decay * largest)
+    low, high = (end.item() for end in near.aminmax())
     period = (high - low) + decay * largest
     highest = math.ceil(period * decay / smallest / (2 * math.pi))
     if highest > len(data) + FEW_FREQUENCIES and smallest < largest:
@@ -400,7 +410,7 @@ def _pair_sums(data, bandwidths, order):
         found[~small] = _pair_sums(data, bandwidths[~small], order)
         return found
     frequency = torch.arange(highest + 1, dtype=torch.float64, device=data.device) * (2 * math.pi / period)
-    power = _spectrum(data - low, period, highest, smallest) * frequency**order
+    power = _spectrum(near - low, period, highest, smallest, order) * frequency**order
     power[1:] *= 2
     exponents = -(bandwidths**2) * (math.log2(math.e) / 2)
     blocks = frequency.square().split(CHUNK // len(bandwidths) + 1)
@@ -409,12 +419,23 @@ def _pair_sums(data, bandwidths, order):
     return found * ((-1) ** (order // 2) / period)
 
 
-def _spectrum(data, period, highest, smallest):
-    r"""$|\Phi(2\pi k/L)|^2$ for k = 0, ..., `highest`; data from 0 to L, `smallest` the least bandwidth to be used."""
+def _nearer(data, reach):
+    """The data, with gaps beyond `reach` closed down to it where they make up most of the line."""
+    low, high = (end.item() for end in data.aminmax())
+    if high - low <= 64 * reach:
+        return data
+    data = ascending(data, with_order=False)[0]
+    return torch.cat([data.new_zeros(1), data.diff().clamp_max(reach).cumsum(0)])
+
+
+def _spectrum(data, period, highest, smallest, order):
+    r"""$|\Phi(2\pi k/L)|^2$ for k = 0, ..., `highest`; data from 0 to L, `smallest` the least bandwidth to be used.
+
+    Derivatives weigh the high frequencies more, where the moments of the cells are less exact."""
     choices = []
     for doubling in range(1, 9):
         cells = 2 ** (highest.bit_length() + doubling)
-        moments = _order(TOLERANCE, period / cells / 2 / smallest)
+        moments = _order(TOLERANCE * 10 ** (-order / 2), period / cells / 2 / smallest)
         choices.append((moments * (len(data) + 4 * cells), cells, moments))
     cells, moments = min(choices)[1:]
     cell, place = _place(data, period / cells, 0, cells)
@@ -446,10 +467,11 @@ def polynomial_sum(points, data, bandwidth, coefficients, weights=None):
     power = torch.ones_like(data) if weights is None else weights[order]
     sums = torch.zeros(len(data) + 1, len(coefficients), dtype=torch.float64, device=data.device)
     for a in range(len(coefficients)):
-        sums[1:, a] = power.cumsum(0)
+        sums[1:, a] = _running_sum(power)
         power = power * place
     cell = torch.floor(points / width)
-    start, stop = _search(data, points - h), _search(data, points + h, "right")
+    start = _search(data, -_farthest(-points, h))
+    stop = _search(data, _farthest(points, h), "right")
     pieces = [(start, stop, 0, 1)]
     if len(coefficients) > 1:
         left = torch.maximum(start, _search(data, cell * width))
@@ -467,6 +489,22 @@ def polynomial_sum(points, data, bandwidth, coefficients, weights=None):
                 factor = factor * distance + coefficients[a] * math.comb(a, k) * sign**k
             result += factor * power
     return torch.empty_like(result).index_copy_(0, back, result)
+
+
+def _farthest(points, h):
+    """The largest number whose distance from each point is at most h, also where h is but a few steps of rounding."""
+    far = points + h
+    beyond = far.nextafter(far.new_tensor(math.inf))
+    far = torch.where(beyond - points <= h, beyond, far)
+    return torch.where(far - points > h, far.nextafter(far.new_tensor(-math.inf)), far)
+
+
+def _running_sum(x):
+    """Cumulative sums, within blocks first, so that rounding does not pile up over many terms."""
+    padded = torch.nn.functional.pad(x, (0, -len(x) % RUN)).view(-1, RUN).cumsum(1)
+    before = padded[:, -1].cumsum(0).roll(1)
+    before[0] = 0
+    return padded.add_(before[:, None]).flatten()[: len(x)]
 
 
 def _search(data, values, side="left"):
