@@ -6,7 +6,7 @@ import torch
 
 from helpers.validation import above_zero, alike, broadcastable, fail, tensor
 
-__all__ = ["log_density", "maximum_likelihood", "negative_log_likelihood", "overlap"]
+__all__ = ["log_density", "maximum_likelihood", "mixture_density", "negative_log_likelihood", "overlap"]
 
 
 def log_density(x, mean, variance):
@@ -45,6 +45,16 @@ def maximum_likelihood(x):
     if (x == x[..., :1]).all(-1).any():
         fail("x", "observations that differ", "a sample whose observations are all equal")
     return mean, variance
+
+
+def mixture_density(x, mixture):
+    r"""$\sum_j a_j\,\phi(x; m_j, s_j^2)$ for each number in `x`, of any shape.
+
+    `mixture` is a triple of weights, means and variances, each of shape (components,). Returns the shape of `x`.
+    """
+    x, *parts = alike(x=x, **_named(mixture, "mixture"))
+    weights, means, variances = _mixture([tensor(part, "mixture", ndim=1) for part in parts], "mixture")
+    return log_density(x[..., None], means, variances).exp() @ weights
 
 
 def overlap(first, second):

@@ -8,7 +8,17 @@ import torch
 
 from helpers import gaussian
 from helpers.sums import gaussian_sum, gaussian_sum_on_grid, gaussian_sums, polynomial_sum
-from helpers.validation import above_zero, alike, broadcastable, count, not_negative, positive, probabilities, tensor
+from helpers.validation import (
+    above_zero,
+    alike,
+    broadcastable,
+    count,
+    fail,
+    not_negative,
+    positive,
+    probabilities,
+    tensor,
+)
 
 __all__ = [
     "EPANECHNIKOV",
@@ -88,17 +98,17 @@ def density(points, data, bandwidth, kernel=GAUSSIAN, weights=None, tolerance=1e
     a point (`helpers.sums` says more); all else is exact up to rounding. Source: Scornet, (35).
     """
     weights = None if weights is None else probabilities(weights, "weights")
-    if kernel is GAUSSIAN:
-        found = gaussian_sum(points, data, bandwidth, weights, tolerance)
-    else:
+    if kernel.coefficients:
         found = polynomial_sum(points, data, bandwidth, kernel.coefficients, weights)
+    else:
+        found = gaussian_sum(points, data, bandwidth, weights, tolerance)
     return _normalised(found, np.shape(data), bandwidth, kernel, weights)
 
 
 def _normalised(sums, shape, bandwidth, kernel, weights):
     r"""Sums over data of this `shape`, (n,) or (n, d), made densities: divided by n, where there are no weights, and by
     $h$, or $(h\sqrt{2\pi})^d$ for the Gaussian kernel. What rounding leaves below zero is zero."""
-    unit = float(bandwidth) * (math.sqrt(2 * math.pi) if kernel is GAUSSIAN else 1.0)
+    unit = float(bandwidth) * (1.0 if kernel.coefficients else math.sqrt(2 * math.pi))
     return sums.clamp_min_(0) / (unit ** (shape[1] if len(shape) > 1 else 1) * (shape[0] if weights is None else 1))
 
 
@@ -107,7 +117,7 @@ def densities(points, samples, bandwidth, kernel=GAUSSIAN, tolerance=1e-6):
 
     Returns shape (R, m). Otherwise as `density`.
     """
-    if kernel is not GAUSSIAN:
+    if kernel.coefficients:
         return torch.stack([density(points, row, bandwidth, kernel) for row in tensor(samples, "samples", ndim=2)])
     found = gaussian_sums(points, samples, bandwidth, tolerance)
     return _normalised(found, np.shape(samples)[1:], bandwidth, kernel, None)
@@ -125,19 +135,18 @@ def density_on_grid(axes, data, bandwidth, weights=None):
 
 def sample(data, bandwidth, number, generator, kernel=GAUSSIAN):
     """`number` draws from the kernel estimate: a datum picked at random plus h times a draw from the kernel."""
-    data = tensor(data, "data")
+    data, number = tensor(data, "data"), count(number, "number")
+    if data.ndim == 0:
+        fail("data", "a sample along the first axis", "a single number")
     pick = torch.randint(len(data), (number,), generator=generator, device=generator.device).to(data.device)
     return data[pick] + positive(bandwidth, "bandwidth") * kernel.draw((number, *data.shape[1:]), generator).to(data)
 
 
 def _smoothed(truth, bandwidth):
+    if len(truth) != 3:
+        fail("truth", "weights, means and variances", repr(truth)[:80])
     weights, means, variances = alike(weights=truth[0], means=truth[1], variances=truth[2])
     return weights, means, variances + bandwidth**2
-
-
-def _mixture_density(points, mixture):
-    weights, means, variances = mixture
-    return gaussian.log_density(points[..., None], means, variances).exp() @ weights
 
 
 def mean(points, truth, bandwidth):
@@ -145,12 +154,13 @@ def mean(points, truth, bandwidth):
 
     `truth`: weights, means and variances, as for `gaussian.overlap`. Source: Scornet, (39).
     """
-    return _mixture_density(tensor(points, "points"), _smoothed(truth, positive(bandwidth, "bandwidth")))
+    truth = _smoothed(truth, positive(bandwidth, "bandwidth"))
+    return gaussian.mixture_density(tensor(points, "points"), truth)
 
 
 def bias(points, truth, bandwidth):
     r"""$\mathbb E\hat f_{n,h}(x) - f(x)$, arguments as for `mean`."""
-    return mean(points, truth, bandwidth) - _mixture_density(tensor(points, "points"), truth)
+    return mean(points, truth, bandwidth) - gaussian.mixture_density(points, truth)
 
 
 def variance(points, truth, n, bandwidth):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import Normal
 
-from helpers.gaussian import log_density, maximum_likelihood, negative_log_likelihood, overlap
+from helpers.gaussian import log_density, maximum_likelihood, mixture_density, negative_log_likelihood, overlap
 from helpers.quadrature import integrate
 
 MEANS, VARIANCES = st.floats(-50, 50), st.floats(1e-3, 1e3)
@@ -165,3 +165,26 @@ def test_a_broken_mixture_is_refused(mixture, message):
         overlap(mixture, WHOLE)
     with pytest.raises(ValueError, match=f"^second{message}"):
         overlap(WHOLE, mixture)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.floats(-2, 2), MEANS, VARIANCES), min_size=1, max_size=4), st.floats(-50, 50))
+def test_the_density_of_a_mixture_is_the_weighted_sum(parts, x):
+    found = mixture_density([[x]], tuple(zip(*parts, strict=True)))
+    assert found.shape == (1, 1)
+    referee = sum(a * stats.norm.pdf(x, m, math.sqrt(v)) for a, m, v in parts)
+    assert found.item() == pytest.approx(referee, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "message"),
+    [
+        (([1.0], [0.0]), "mixture: wanted weights, means and variances"),
+        (([1.0, 0.0], [0.0], [1.0]), "mixture: wanted weights, means and variances of one last axis"),
+        (([1.0], [0.0], [-1.0]), "mixture: variances: wanted numbers above zero, got -1.0"),
+        (([[1.0]], [0.0], [1.0]), r"mixture: wanted 1 dimension\(s\), got shape \(1, 1\)"),
+    ],
+)
+def test_a_mixture_that_is_none_is_refused(mixture, message):
+    with pytest.raises(ValueError, match=message):
+        mixture_density(0.0, mixture)
