@@ -123,13 +123,14 @@ def densities(points, samples, bandwidth, kernel=GAUSSIAN, tolerance=1e-6):
     return _normalised(found, np.shape(samples)[1:], bandwidth, kernel, None)
 
 
-def density_on_grid(axes, data, bandwidth, weights=None):
+def density_on_grid(axes, data, bandwidth, weights=None, tolerance=1e-12):
     """The kernel estimate with Gaussian kernel on the grid of d `axes`, vectors, for `data` of shape (n, d).
 
-    Returns shape (len(axes[0]), ..., len(axes[d - 1])); the error is rounding. Otherwise as `density`.
+    Returns shape (len(axes[0]), ..., len(axes[d - 1])); in the plane with an error of about `tolerance`, in more
+    dimensions exact up to rounding. Otherwise as `density`.
     """
     weights = None if weights is None else probabilities(weights, "weights")
-    found = gaussian_sum_on_grid(axes, data, bandwidth, weights)
+    found = gaussian_sum_on_grid(axes, data, bandwidth, weights, tolerance)
     return _normalised(found, np.shape(data), bandwidth, GAUSSIAN, weights)
 
 

@@ -169,10 +169,9 @@ def _on_the_line(points, data, h, weights, tolerance):
 def _dense(points, data, weights, boxes, interaction, first, last):
     """Every box from the first to the last is stored."""
     moments = _moments(data[None], weights, boxes, first, last - first + 1)[0]
-    coefficients = moments.new_zeros(len(moments) + 2 * boxes.reach, boxes.order)
-    shares = (moments @ interaction.movedim(1, 0).flatten(1)).view(len(moments), *interaction.shape[::2])
-    for offset in range(len(interaction)):
-        coefficients[offset : offset + len(moments)] += shares[:, offset]
+    reach, offsets = boxes.reach, len(interaction)
+    around = torch.nn.functional.pad(moments, (0, 0, 2 * reach, 2 * reach)).unfold(0, offsets, 1).movedim(2, 1)
+    coefficients = around.flatten(1) @ interaction.flip(0).flatten(0, 1)
     first, number = first - boxes.reach, len(coefficients)
     cells, order = boxes.cells(len(points), number)
     inside = points.clamp(first * boxes.width, (first + number) * boxes.width)
@@ -212,7 +211,7 @@ def _place(x, width, first, number):
     """Of `number` cells from `first` on, the one that holds each x, and the place in it, from -1/2 to 1/2 widths."""
     cell = torch.sub(x, (first + 0.5) * width).mul_(1 / width).round_().clamp_(0, number - 1)
     index = cell.long()
-    return index, cell.add_(first + 0.5).mul_(-width).add_(x).mul_(1 / width)
+    return index, torch.add(x, cell.add_(first + 0.5), alpha=-width, out=cell).mul_(1 / width)
 
 
 def _occupied(x, width):
@@ -226,8 +225,10 @@ def _power_sums(cell, place, weights, order, size):
     """Sums of the weighted powers 0 to `order` - 1 of `place` in each of `size` cells."""
     sums, power = [_bincount(cell, weights, size)], weights
     for a in range(1, order):
-        if a == 1:
-            power = place.clone() if weights is None else place * weights
+        if power is None:
+            power = place
+        elif a < 3:
+            power = power * place
         else:
             power *= place
         sums.append(_bincount(cell, power, size))

@@ -76,6 +76,19 @@ def test_any_number_of_cells_a_box_keeps_the_tolerance(normal, monkeypatch, cell
         assert_close(gaussian_sum(points, data, h, weights, tolerance), points, data, h, weights, tolerance)
 
 
+@pytest.mark.parametrize("half_width", [0.7, 0.5, 0.47, 0.06, 1e-3])
+@pytest.mark.parametrize("tolerance", [0.1, 1e-3, 1e-6, 1e-12, 1e-15])
+def test_no_more_moments_are_taken_than_the_tolerance_asks_for(tolerance, half_width):
+    def remainder(order):
+        places = np.linspace(0, 12, 5001)
+        largest = abs(hermite_e.hermeval(places, [0] * order + [1]) * np.exp(-(places**2) / 2)).max()
+        return half_width**order / math.factorial(order) * largest
+
+    order = sums._order(tolerance, half_width)
+    assert remainder(order) <= 1.01 * tolerance / 2
+    assert order == 1 or remainder(order - 1) > 0.99 * tolerance / 2
+
+
 @pytest.mark.parametrize("h", [0.03, 1.0, 1.0666, 1.124, 1.2499, 1.8749])
 def test_a_single_datum_has_the_shape_of_the_kernel_wherever_it_lies_in_its_box(h):
     for datum in torch.linspace(0, 1, 17, dtype=torch.float64) * h:
@@ -435,6 +448,23 @@ def test_results_are_float64_on_the_device_of_the_data(device):
             assert (found.dtype, found.device.type) == (torch.float64, device.type), name
             referee = call(x.cpu(), two.cpu(), many.cpu())
             torch.testing.assert_close(found.cpu(), referee, rtol=1e-11, atol=1e-12, msg=name)
+
+
+def test_single_precision_numbers_are_taken_as_they_are(normal):
+    data, points, plane, h = normal("single", 60), normal("points", 9), normal("plane", 60, 2), 0.3
+    calls = [
+        lambda x, p, two: gaussian_sum(p, x, h, x),
+        lambda x, p, two: gaussian_sum(two[:9], two, h, x),
+        lambda x, p, two: gaussian_sums(p, two.T, h, 1e-12),
+        lambda x, p, two: gaussian_sum_on_grid([p, p[:2]], two, h, x),
+        lambda x, p, two: polynomial_sum(p, x, h, (1.0, -1.0), x),
+        lambda x, p, two: pair_sums(x, p.abs(), 2),
+    ]
+    single = [one.float() for one in (data, points, plane)]
+    for call in calls:
+        found = call(*single)
+        assert found.dtype == torch.float64
+        assert torch.equal(found, call(*(one.double() for one in single)))
 
 
 def test_lists_arrays_and_columns_are_vectors():
