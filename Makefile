@@ -1,16 +1,18 @@
 # make book   builds the book          make test     runs its tests
 # make browser reads the built book in Chromium; make slow mutates checks and plays Colab; make seeds tries other seeds
+# make bench   times the helpers beside other libraries; ROWS="line knn" takes the rows whose keys begin so
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 SEEDS ?= $(shell seq 1 20)
 
 # Chapters and tests run side by side: one thread each is faster than all threads in each.
 export OMP_NUM_THREADS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: book test browser slow seeds lint clean
+.PHONY: book test browser slow seeds bench lint clean
 
 book: $(VENV)/installed
 	$(BIN)/python -m press book
@@ -28,13 +30,18 @@ slow: $(VENV)/installed
 seeds: $(VENV)/installed
 	for seed in $(SEEDS); do echo "BOOK_SEED=$$seed"; BOOK_SEED=$$seed $(MAKE) test || exit 1; done
 
+bench: $(BENCH)/installed
+	env -u OMP_NUM_THREADS $(BENCH)/bin/python -m benchmarks $(ROWS)
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 $(VENV)/installed: requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+$(BENCH)/installed: benchmarks/requirements.txt pyproject.toml
+$(VENV)/installed $(BENCH)/installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip
+	$(@D)/bin/python -m pip install --quiet -r $<
 	touch $@
 
 node_modules/axe-core/axe.min.js: package.json

@@ -6,6 +6,7 @@ from html import escape
 
 from sphinx.util.docutils import SphinxDirective
 
+from benchmarks import harness, report
 from helpers.cards import number
 from helpers.claims import load
 from press.execution import BUILD
@@ -122,6 +123,29 @@ class RunTimes(Generated):
         yield from (":::", "", f"Measured on {times['machine']}.")
 
 
+class Benchmarks(Generated):
+    def lines(self, ledger):
+        results = json.loads(harness.RESULTS.read_text(encoding="utf-8"))
+        for module in harness.modules():
+            yield from (f"## {module.TITLE}", "")
+            yield from _table(report.HEAD, "28 18 26 8 14 6")
+            for row in module.ROWS:
+                yield from _row(*report.cells(row, results["measured"][row.key]))
+            yield from (":::", "")
+            yield from _missed(module.ROWS, results["measured"])
+        yield f"Measured on {results['machine']}."
+
+
+def _missed(rows, measured):
+    """What a reader should know of the goals that were not met."""
+    missed = [row for row in rows if harness.is_met(row, measured[row.key]) is False]
+    if missed:
+        yield from (f"**Goals not met: {len(missed)}.**", "")
+    for row in missed:
+        yield f"- {row.work}{row.peer and ', beside '}{row.peer}: {row.limit}"
+    yield ""
+
+
 def _by_lecture(ledger):
     for key in dict.fromkeys(entry["lecture"] for entry in ledger):
         yield key, [entry for entry in ledger if entry["lecture"] == key]
@@ -180,6 +204,7 @@ def setup(app):
         "lecture-map": LectureMap,
         "errata": Errata,
         "run-times": RunTimes,
+        "benchmarks": Benchmarks,
     }.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}
