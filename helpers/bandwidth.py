@@ -5,7 +5,7 @@ import math
 import torch
 
 from helpers import kernel
-from helpers.sums import pair_sums
+from helpers.sums import ascending, pair_sums
 from helpers.validation import above_zero, alike, fail, tensor
 
 __all__ = ["cross_validation", "plug_in", "rule_of_thumb"]
@@ -20,22 +20,31 @@ def rule_of_thumb(data):
     outliers do not count. `data`, shape (n,). Returns a scalar tensor. Raises `ValueError` where the scale is zero: for
     one datum, or more than half of them equal. Source: Silverman, 1986, section 3.4.2.
     """
-    return (4 / 3 / len(_sample(data))) ** (1 / 5) * _scale(_sample(data))
+    data = _sample(data)
+    return (4 / 3 / len(data)) ** (1 / 5) * _scale(data)
 
 
 def _sample(data):
-    data = tensor(data, "data", ndim=1).double()
+    data = tensor(data, "data", ndim=1).detach().double()
     if len(data) < 2:
         fail("data", "two numbers or more", len(data))
     return data
 
 
 def _scale(data):
-    low, high = torch.quantile(data, data.new_tensor([0.25, 0.75]))
+    ordered = ascending(data, with_order=False)[0]
+    low, high = (_quantile(ordered, share) for share in (0.25, 0.75))
     scale = torch.minimum(data.std(), (high - low) / QUARTILE_RANGE)
     if scale <= 0:
         fail("data", "quartiles that differ", f"both at {low.item():g}")
     return scale
+
+
+def _quantile(ordered, share):
+    """By linear interpolation between the sorted numbers; torch's own takes at most 16 million of them."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    return torch.lerp(ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below)
 
 
 def plug_in(data):

@@ -25,6 +25,7 @@ CHUNK = 2**20
 BLOCK = 2**17
 TOLERANCE = 1e-12
 COARSEST, FINEST = 2**48, 2**40
+MOST_BOXES = 2**14
 PIECE = 2**17
 RUN = 2**10
 LARGEST_TABLE = 2**24
@@ -160,7 +161,7 @@ def _on_the_line(points, data, h, weights, tolerance):
     boxes = _Boxes(h, tolerance)
     first, last = boxes.ends(data)
     interaction = torch.from_numpy(boxes.interaction()).to(data.device)
-    few = last - first < 2**12 + (len(data) + len(points)) // 16
+    few = last - first < MOST_BOXES
     if few and max(abs(first), abs(last)) < FINEST:
         return _dense(points, data, weights, boxes, interaction, first, last)
     return _sparse(points, data, weights, boxes, interaction)

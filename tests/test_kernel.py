@@ -131,6 +131,13 @@ def test_on_a_grid_the_estimate_is_that_of_scipy_and_of_scikit_learn(normal, mon
     np.testing.assert_allclose(found, density(points, data, h, weights=weights), **close)
 
 
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-5, 1e-8])
+def test_on_a_grid_in_the_plane_the_tolerance_is_kept_and_used(normal, tolerance):
+    data, axes, h = normal("plane", 20_000, 2), [np.linspace(-2, 2, 30), np.linspace(-1, 2, 31)], 2.0
+    error = density_on_grid(axes, data, h, tolerance=tolerance) - density_on_grid(axes, data, h)
+    assert 1e-6 * tolerance < error.abs().max().item() * 2 * math.pi * h**2 <= 2 * tolerance
+
+
 @pytest.mark.parametrize("h", [0.05, 0.5])
 @BY_NAME
 def test_each_of_many_samples_has_its_own_estimate(normal, kernel, h):
