@@ -3,9 +3,9 @@
 import torch
 
 from helpers.quadrature import integrate
-from helpers.validation import above_zero, broadcastable, fail, not_negative
+from helpers.validation import above_zero, alike, broadcastable, fail, not_negative
 
-__all__ = ["kl", "kl_discrete", "kl_gaussians"]
+__all__ = ["kl", "kl_discrete", "kl_gaussians", "kl_multivariate"]
 
 
 def kl(log_p, log_q, edges, tolerance=1e-10):
@@ -57,3 +57,37 @@ def kl_gaussians(mean_p, variance_p, mean_q, variance_q):
     above_zero(variance_q, "variance_q")
     ratio = variance_p / variance_q
     return 0.5 * (ratio - 1 - ratio.log() + (mean_p - mean_q) ** 2 / variance_q)
+
+
+def kl_multivariate(mean_p, covariance_p, mean_q, covariance_q):
+    r"""$\mathrm{KL}(\mathcal N(\mu_0,\Sigma_0)\|\mathcal N(\mu_1,\Sigma_1))
+    = \frac12\big(\mathrm{tr}(\Sigma_1^{-1}\Sigma_0) + (\mu_1-\mu_0)^\top\Sigma_1^{-1}(\mu_1-\mu_0)
+    - d + \log\frac{\det\Sigma_1}{\det\Sigma_0}\big)$ in d dimensions.
+
+    Means, shape (..., d); covariances, shape (..., d, d); leading axes are broadcast. Returns shape (...). Raises
+    `ValueError` for a covariance that is not symmetric and positive definite. Source: Scornet, (105), (106).
+    """
+    mean_p, covariance_p, mean_q, covariance_q = alike(
+        mean_p=mean_p, covariance_p=covariance_p, mean_q=mean_q, covariance_q=covariance_q
+    )
+    root_p, root_q = _root(covariance_p, mean_p, "covariance_p"), _root(covariance_q, mean_q, "covariance_q")
+    if mean_p.shape[-1] != mean_q.shape[-1]:
+        fail("mean_p, mean_q", "means of one dimension", f"shapes {tuple(mean_p.shape)} and {tuple(mean_q.shape)}")
+    broadcastable(mean_p=mean_p, mean_q=mean_q)
+    between = torch.linalg.solve_triangular(root_q, root_p, upper=False)
+    shift = torch.linalg.solve_triangular(root_q, (mean_q - mean_p)[..., None], upper=False)
+    log_ratio = 2 * (root_q.diagonal(dim1=-2, dim2=-1).log() - root_p.diagonal(dim1=-2, dim2=-1).log()).sum(-1)
+    return 0.5 * ((between**2).sum((-2, -1)) + (shift**2).sum((-2, -1)) - mean_p.shape[-1] + log_ratio)
+
+
+def _root(covariance, mean, name):
+    """The Cholesky factor of a covariance that goes with this `mean`."""
+    if mean.ndim == 0 or covariance.shape[-2:] != (mean.shape[-1], mean.shape[-1]):
+        shapes = f"{tuple(covariance.shape)} beside a mean of shape {tuple(mean.shape)}"
+        fail(name, "shape (..., d, d) beside a mean of shape (..., d)", shapes)
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    skew = (covariance - covariance.mT).square()
+    variances = covariance.diagonal(dim1=-2, dim2=-1)
+    if failed.any() or (skew > 1e-12 * variances[..., None] * variances[..., None, :]).any():
+        fail(name, "a symmetric, positive definite matrix", covariance.reshape(-1, *covariance.shape[-2:])[0].tolist())
+    return root

@@ -1,13 +1,15 @@
-"""A generic minimiser, blind to any formula for the answer: what closed-form estimators are held against."""
+"""Ways to an optimum that know no formula for it: a generic minimiser, and the loop around a step that ascends."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch.autograd.functional import hessian, jacobian
 
-from helpers.validation import fail, positive, tensor
+from helpers.validation import count, fail, not_negative, positive, tensor
 
-__all__ = ["minimise"]
+__all__ = ["Ascent", "ascend", "minimise"]
 
 POLISHING_STEPS = 20
 
@@ -57,3 +59,44 @@ def _minimise_from(objective, start, tolerance):
     if bends[0] < -1e-6 * np.abs(bends).max():
         raise RuntimeError(f"no minimum from {start.tolist()}: the objective bends downwards at {near.tolist()}")
     return torch.from_numpy(near).to(start)
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """The last `model`, the `values` on the way to it, shape (visited, ...), and which runs have `converged`, (...).
+
+    `values[-1]` is the value of `model`; each value before it that of the model visited then.
+    """
+
+    model: object
+    values: torch.Tensor
+    converged: torch.Tensor
+
+
+def ascend(step, model, *, steps=1000, tolerance=1e-10):
+    r"""Repeat `model, value = step(model)` from this `model` until the value no longer rises: an `Ascent`.
+
+    `step` returns the model that follows, and the value at the model it was given: a tensor of shape (...), of one
+    value for each run where a model holds several. A run has converged where its value $v$ rises by no more than
+    `tolerance` times $\max(1, |v|)$; at an infinite value it has run away. The loop ends when every run has done
+    either, or after so many `steps`. Raises `ValueError` for a value that is NaN, and `RuntimeError` for one that falls
+    by more than rounding, $10^{-8}\max(1, |v|)$ or in float32 $10^{-5}$ of it: what is repeated is then no ascent.
+    """
+    steps, tolerance = count(steps, "steps"), tensor(tolerance, "tolerance", ndim=0)
+    not_negative(tolerance, "tolerance")
+    values = []
+    for taken in range(steps + 1):
+        following, value = step(model)
+        if not isinstance(value, torch.Tensor) or value.isnan().any():
+            fail("step(model)", "a model and a tensor of values that are numbers", repr(value)[:80])
+        values.append(value.detach())
+        converged = torch.zeros_like(value, dtype=torch.bool)
+        if taken:
+            finite = value.isfinite()
+            rise = torch.where(finite, value - values[-2], 0.0) / value.abs().clamp_min(1)
+            if (rise < -(1e-8 if value.dtype == torch.float64 else 1e-5)).any():
+                raise RuntimeError(f"no ascent: step {taken} lowers the value by {-rise.min().item():.1e} of its size")
+            converged = finite & (rise <= tolerance.item())
+        if taken == steps or (converged | ~value.isfinite()).all():
+            return Ascent(model, torch.stack(values), converged)
+        model = following

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from torch.distributions import Categorical, Laplace, Normal, kl_divergence
+from torch.distributions import Categorical, Laplace, MultivariateNormal, Normal, kl_divergence
 
-from helpers.divergence import kl, kl_discrete, kl_gaussians
+from helpers.divergence import kl, kl_discrete, kl_gaussians, kl_multivariate
 
 LINE = torch.linspace(-16, 16, 33, dtype=torch.float64)
 
@@ -172,3 +172,119 @@ def test_formulas_stay_on_the_device_and_the_precision_of_their_input(device):
         half = torch.full((2,), 0.5, dtype=dtype, device=device)
         for found in (kl_discrete(half, [0.25, 0.75]), kl_gaussians(half, 1.0, [0.0, 1.0], 2)):
             assert (found.dtype, found.device.type) == (dtype, device.type)
+
+
+# Several dimensions
+
+
+def covariance(normal, name, *shape):
+    root = normal(name, *shape, shape[-1])
+    return root @ root.mT + 0.2 * torch.eye(shape[-1]).double()
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_the_divergence_in_several_dimensions_is_that_of_torch(normal, d):
+    mean_p, mean_q = normal(f"mean p {d}", 4, d), normal(f"mean q {d}", 4, d)
+    spread_p, spread_q = covariance(normal, f"p {d}", 4, d), covariance(normal, f"q {d}", 4, d)
+    found = kl_multivariate(mean_p, spread_p, mean_q, spread_q)
+    referee = kl_divergence(MultivariateNormal(mean_p, spread_p), MultivariateNormal(mean_q, spread_q))
+    torch.testing.assert_close(found, referee, rtol=1e-9, atol=1e-12)
+    assert (found > 0).all()
+    ratio, inverse, away = torch.logdet(spread_q) - torch.logdet(spread_p), torch.linalg.inv(spread_q), mean_q - mean_p
+    trace = (inverse @ spread_p).diagonal(dim1=-2, dim2=-1).sum(-1)
+    square = torch.einsum("ni,nij,nj->n", away, inverse, away)
+    torch.testing.assert_close(found, (trace + square - d + ratio) / 2, rtol=1e-8, atol=0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    *[st.lists(st.floats(-3, 3), min_size=3, max_size=3)] * 2,
+    *[st.lists(st.floats(0.1, 9), min_size=3, max_size=3)] * 2,
+)
+def test_independent_coordinates_add_up(mean, other, variance, width):
+    found = kl_multivariate(mean, np.diag(variance), other, np.diag(width)).item()
+    assert found == pytest.approx(kl_gaussians(mean, variance, other, width).sum().item(), rel=1e-11, abs=1e-12)
+    line = kl_multivariate(mean[:1], [variance[:1]], other[:1], [width[:1]]).item()
+    assert line == pytest.approx(kl_gaussians(mean[0], variance[0], other[0], width[0]).item(), rel=1e-11, abs=1e-12)
+
+
+def test_the_divergence_ignores_affine_maps_and_is_zero_between_equals(normal):
+    mean, other, p, q = normal("m", 3), normal("k", 3), covariance(normal, "p", 3), covariance(normal, "q", 3)
+    turn, shift = normal("turn", 3, 3) + 3 * torch.eye(3).double(), normal("shift", 3)
+    moved = kl_multivariate(turn @ mean + shift, turn @ p @ turn.T, turn @ other + shift, turn @ q @ turn.T)
+    torch.testing.assert_close(moved, kl_multivariate(mean, p, other, q), rtol=1e-9, atol=0)
+    assert abs(kl_multivariate(mean, p, mean, p).item()) < 1e-13
+    assert kl_multivariate([0.0], [[1.0]], [0.0], [[4.0]]).item() == pytest.approx(math.log(2) - 3 / 8, rel=1e-14)
+
+
+def test_means_and_covariances_of_several_laws_broadcast(normal):
+    means, spreads = normal("means", 3, 1, 2), covariance(normal, "spreads", 4, 2)
+    found = kl_multivariate(means, torch.eye(2).double(), [0.0, 0.0], spreads)
+    assert found.shape == (3, 4)
+    for i in range(3):
+        for j in range(4):
+            one = kl_multivariate(means[i, 0], torch.eye(2).double(), [0.0, 0.0], spreads[j])
+            torch.testing.assert_close(found[i, j], one, rtol=1e-12, atol=0)
+
+
+def test_its_derivative_is_that_of_the_formula(normal):
+    mean, p, q = normal("slope", 3).requires_grad_(), covariance(normal, "slope p", 3), covariance(normal, "slope q", 3)
+    (slope,) = torch.autograd.grad(kl_multivariate(mean, p, [0.0, 1.0, 2.0], q), mean)
+    expected = torch.linalg.solve(q, mean.detach() - torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64))
+    torch.testing.assert_close(slope, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_several_dimensions_keep_device_and_precision(device):
+    for dtype in (torch.float32, torch.float64):
+        unit = torch.eye(2, dtype=dtype, device=device)
+        found = kl_multivariate([0, 0], unit, [1.0, 1.0], 2 * unit)
+        assert (found.dtype, found.device.type) == (dtype, device.type)
+        assert found.item() == pytest.approx((1 + 1 - 2 + 2 * math.log(2)) / 2, rel=1e-6)
+
+
+UNIT = [[1.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize("place", [1, 3])
+@pytest.mark.parametrize(
+    ("covariance", "message"),
+    [
+        (
+            [[1.0, 2.0], [2.0, 1.0]],
+            r"wanted a symmetric, positive definite matrix, got \[\[1\.0, 2\.0\], \[2\.0, 1\.0\]\]",
+        ),
+        ([[1.0, 1.0], [1.0, 1.0]], "wanted a symmetric, positive definite matrix"),
+        ([[1.0, 0.5], [0.4, 1.0]], r"wanted a symmetric, positive definite matrix, got \[\[1\.0, 0\.5\], \[0\.4"),
+        ([UNIT, [[-1.0, 0.0], [0.0, 1.0]]], "wanted a symmetric, positive definite matrix"),
+        ([1.0, 1.0], r"wanted shape \(\.\.\., d, d\) .*, got \(2,\) beside a mean of shape \(2,\)"),
+        ([[1.0]], r"wanted shape \(\.\.\., d, d\) .*, got \(1, 1\) beside a mean of shape \(2,\)"),
+        (1.0, r"wanted shape \(\.\.\., d, d\) .*, got \(\) beside a mean"),
+        ([[float("nan"), 0.0], [0.0, 1.0]], "wanted finite numbers, got nan"),
+    ],
+)
+def test_what_is_no_covariance_is_refused(place, covariance, message):
+    arguments = [[0.0, 0.0], UNIT, [0.0, 0.0], UNIT]
+    arguments[place] = covariance
+    with pytest.raises(ValueError, match=f"covariance_{'p' if place == 1 else 'q'}: {message}"):
+        kl_multivariate(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.0, UNIT, [0.0, 0.0], UNIT), r"covariance_p: wanted shape .*, got \(2, 2\) beside a mean of shape \(\)"),
+        (
+            ([0.0], [[1.0]], [0.0, 0.0], UNIT),
+            r"mean_p, mean_q: wanted means of one dimension, got shapes \(1,\) and \(2,\)",
+        ),
+        (
+            (np.zeros((2, 2)), UNIT, np.zeros((3, 2)), UNIT),
+            r"mean_p, mean_q: wanted shapes .*, got \(2, 2\) and \(3, 2\)",
+        ),
+        (([0.0, float("inf")], UNIT, [0.0, 0.0], UNIT), "mean_p: wanted finite numbers, got inf"),
+        (([0.0, 0.0], UNIT, ["a", "b"], UNIT), "mean_q: wanted numbers"),
+    ],
+)
+def test_means_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kl_multivariate(*arguments)
