@@ -31,7 +31,7 @@ seeds: $(VENV)/installed
 	for seed in $(SEEDS); do echo "BOOK_SEED=$$seed"; BOOK_SEED=$$seed $(MAKE) test || exit 1; done
 
 bench: $(BENCH)/installed
-	env -u OMP_NUM_THREADS $(BENCH)/bin/python -m benchmarks $(ROWS)
+	env -u OMP_NUM_THREADS TQDM_DISABLE=1 $(BENCH)/bin/python -m benchmarks $(ROWS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -315,6 +315,8 @@ LIMITS = {
     "compact": "Sorting takes 0.4 ms and each of two to five look-ups of all windows 0.2 ms, whatever the bandwidth; "
     "NumPy's sort and search were tried and are faster than PyTorch's. At narrow bandwidths the peer's time is the "
     "building of its tree, and with the rectangular kernel it takes whole branches at once.",
+    "space": "Ours is at its best on both cores, and there what else runs on the machine decides: other runs gave 0.11 "
+    "to 0.19.",
     "many": f"Three sums over each sample are half of our time: {PASSES}",
     "counts": "Counting alone takes 11 of the peer's 72 µs a sample; finding the cells and the check that all data are "
     "inside take as long again.",
@@ -364,7 +366,8 @@ for shape, name in (kernel.RECTANGULAR, "tophat"), (kernel.TRIANGULAR, "linear")
 
 for dimension, h in ((2, 0.3), (8, 0.6)):
     work = f"Gaussian kernel in {dimension} dimensions, n = 10⁴, m = 2000, h = {h}"
-    ROWS.append(Row(f"space-{dimension}", work, SCIPY, partial(in_space, dimension, h), goal=0.15, within=1e-12))
+    call, goal = partial(in_space, dimension, h), {"goal": 0.15, "within": 1e-12}
+    ROWS.append(Row(f"space-{dimension}", work, SCIPY, call, **goal, limit=LIMITS["space"]))
 
 for h in (0.1, 0.2, 0.3):
     work = f"Gaussian kernel on a grid of 100 × 100, n = 10⁵, h = {h}"

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from threadpoolctl import ThreadpoolController
 
-MODULES = ("density",)
+MODULES = ("density", "mixture", "markov", "variational")
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
 BUDGET, ROUNDS = 2.0, 100

@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from benchmarks import __main__ as command
-from benchmarks import density, harness, report
+from benchmarks import density, harness, markov, mixture, report, variational
 from benchmarks.harness import Row, Work
 from helpers import kernel
 from press.extension import Benchmarks
@@ -228,6 +228,7 @@ def test_the_page_shows_every_row_and_the_machine():
 
 def test_the_page_says_which_goals_were_missed_and_why(monkeypatch, tmp_path):
     rows = [replace(ROW, key="met"), replace(ROW, key="missed", goal=0.3, limit="It sorts.")]
+    monkeypatch.setattr(harness, "MODULES", ("density",))
     monkeypatch.setattr(density, "ROWS", rows)
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "results.json")
     results = {"machine": "a machine", "measured": {row.key: MEASURED for row in rows}}
@@ -258,6 +259,21 @@ def test_both_sides_do_the_same_work(prepare):
     assert work.error(work.ours()) < 1e-11
     assert work.error(work.theirs()) < 1e-11
     assert work.error(2 * np.asarray(work.theirs())) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("prepare", "rounding"),
+    [
+        (partial(mixture.iterations, 400, 2, 2, 3, mixture.sklearn_mixture, mixture.numpy_loop), 1e-10),
+        (partial(mixture.iterations, 400, 3, 2, 1, mixture.numpy_loop, mixture.sklearn_mixture), 1e-10),
+        (partial(markov.iterations, 3, 60, 4), 1e-11),
+        (partial(variational.training, 2, 3, (5,)), 1e-3),
+    ],
+)
+def test_both_sides_arrive_at_the_same_parameters(prepare, rounding):
+    work = prepare()
+    assert work.error(work.ours()) < rounding
+    assert work.error(work.theirs()) < rounding
 
 
 def test_the_pinned_versions_are_those_of_the_book():

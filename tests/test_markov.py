@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from hmmlearn.hmm import CategoricalHMM, GaussianHMM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -176,6 +177,45 @@ def test_states_a_million_deviations_apart_are_told_apart(spread, length):
     assert torch.equal(viterbi(logs, model.initial, RING)[0], states)
     own = logs.gather(-1, states[..., None]).sum((-2, -1)) + RING.log()[states[:, :-1], states[:, 1:]].sum(-1)
     torch.testing.assert_close(found.log_likelihood, own, rtol=1e-12, atol=0)
+
+
+def peer(model, **options):
+    """hmmlearn's model of the same numbers."""
+    normal = isinstance(model.emissions, Normal)
+    options |= {"implementation": "log", "init_params": "", "tol": -INF}
+    if normal:
+        one = GaussianHMM(len(model.initial), "diag", **options)
+        one.means_, one.covars_ = model.emissions.means[:, None].numpy(), model.emissions.variances[:, None].numpy()
+    else:
+        one = CategoricalHMM(len(model.initial), n_features=model.emissions.probabilities.shape[1], **options)
+        one.emissionprob_ = model.emissions.probabilities.numpy()
+    one.startprob_, one.transmat_ = model.initial.numpy(), model.transitions.numpy()
+    return one
+
+
+@pytest.mark.parametrize("spread", [1.0, 10.0, 1e6])
+@pytest.mark.parametrize("length", [1, 30, 2000])
+def test_likelihood_and_posterior_are_those_of_hmmlearn(normal, spread, length):
+    initial, transitions = chain(normal, f"hmmlearn {spread} {length}", 3)
+    model = HiddenMarkov(initial, transitions, Normal(spread * torch.arange(3.0).double(), [1.0, 0.5, 2.0]))
+    x, _ = sample(model, length, 1, generator=generator(f"hmmlearn {spread} {length}"))
+    value, states = peer(model).score_samples(x.T.numpy())
+    found = forward_backward(model.emissions.log_density(x[0]), initial, transitions)
+    assert found.log_likelihood.item() == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(found.states, states, rtol=0, atol=1e-9)
+
+
+def test_steps_are_those_of_hmmlearn(normal):
+    initial, transitions = chain(normal, "steps of hmmlearn", 3)
+    model = HiddenMarkov(initial, transitions, Categorical(normal("symbols", 3, 5).softmax(-1)))
+    x, _ = sample(model, 50, 8, generator=generator("steps of hmmlearn"))
+    begin = HiddenMarkov(*chain(normal, "elsewhere", 3), Categorical(normal("others", 3, 5).softmax(-1)))
+    theirs = peer(begin, n_iter=10).fit(x.reshape(-1, 1).numpy(), [50] * 8)
+    ascent = ascend(lambda model: step(x, model), begin, steps=10, tolerance=0)
+    np.testing.assert_allclose(ascent.values[:10], theirs.monitor_.history, rtol=1e-12)
+    np.testing.assert_allclose(ascent.model.initial, theirs.startprob_, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(ascent.model.transitions, theirs.transmat_, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(ascent.model.emissions.probabilities, theirs.emissionprob_, rtol=0, atol=1e-9)
 
 
 def test_a_long_sequence_is_that_of_the_plain_recursion(normal):

@@ -61,6 +61,9 @@ def test_the_likelihood_is_that_of_torch(normal, likelihood, deviation, floor):
     many = z[:, None].expand(2, 4, 6, 2)
     torch.testing.assert_close(made.log_likelihood(x, many), found[:, None].expand(2, 4, 6), rtol=1e-13, atol=1e-14)
     assert made.decode(many)[1].shape == (2, 4, 6, 3)
+    pairs = made.log_likelihood(x[:, None], z[:, None])
+    assert pairs.shape == (2, 6, 6)
+    torch.testing.assert_close(pairs.diagonal(dim1=1, dim2=2), found, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize(("likelihood", "deviation", "floor"), LIKELIHOODS)
