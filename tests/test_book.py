@@ -133,6 +133,13 @@ def test_an_open_formula_is_seen(markdown, wrong):
     assert unbalanced(markdown) == wrong
 
 
+@pytest.mark.parametrize("record", load()[1].values(), ids=lambda record: record.id)
+def test_formulas_of_a_claim_came_through_yaml(record):
+    for part in (record.printed, record.corrected, record.why, record.extraction):
+        assert not unbalanced(part), part
+        assert not re.search(r"\\\\[A-Za-z]|[\a\b\f\t\v]", part), "a backslash too many, or too few"
+
+
 @per_chapter
 def test_markdown_reads_the_same_in_the_book_and_in_colab(path):
     for cell in cells(path, "markdown"):
