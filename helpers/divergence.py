@@ -3,7 +3,7 @@
 import torch
 
 from helpers.quadrature import integrate
-from helpers.validation import above_zero, alike, broadcastable, fail, not_negative
+from helpers.validation import above_zero, alike, asymmetric, broadcastable, fail, not_negative
 
 __all__ = ["kl", "kl_discrete", "kl_gaussians", "kl_multivariate"]
 
@@ -86,8 +86,6 @@ def _root(covariance, mean, name):
         shapes = f"{tuple(covariance.shape)} beside a mean of shape {tuple(mean.shape)}"
         fail(name, "shape (..., d, d) beside a mean of shape (..., d)", shapes)
     root, failed = torch.linalg.cholesky_ex(covariance)
-    skew = (covariance - covariance.mT).square()
-    variances = covariance.diagonal(dim1=-2, dim2=-1)
-    if failed.any() or (skew > 1e-12 * variances[..., None] * variances[..., None, :]).any():
+    if failed.any() or asymmetric(covariance).any():
         fail(name, "a symmetric, positive definite matrix", covariance.reshape(-1, *covariance.shape[-2:])[0].tolist())
     return root

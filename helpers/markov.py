@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from helpers.validation import above_zero, alike, count, fail, not_negative, tensor
+from helpers import gaussian
+from helpers.validation import above_zero, alike, count, fail, probabilities, tensor
 
 __all__ = [
     "Categorical",
@@ -38,7 +39,7 @@ class Categorical:
     probabilities: torch.Tensor
 
     def __post_init__(self):
-        object.__setattr__(self, "probabilities", _rows(self.probabilities, "probabilities"))
+        object.__setattr__(self, "probabilities", probabilities(self.probabilities, "probabilities", ndim=2))
 
     def log_density(self, observations):
         r"""$\log p(x_t|z_t = k)$, shape (..., T, K)."""
@@ -96,7 +97,7 @@ class Normal:
         r"""$\log\phi(x_t; \mu_k, \sigma_k^2)$, shape (..., T, K)."""
         x = self._line(observations)
         means, variances = (one.reshape(-1, *[1] * x.ndim) for one in (self.means, self.variances))
-        return (-0.5 * ((x - means).square() / variances + (2 * math.pi * variances).log())).movedim(0, -1)
+        return gaussian.log_density(x, means, variances).movedim(0, -1)
 
     def maximise(self, observations, states):
         r"""Means and variances weighted by `states` $\gamma_{tk}$, shape (..., T, K), variances about the new means.
@@ -238,19 +239,9 @@ def sample(model, length, number=1, *, generator):
     return model.emissions.draw(states, generator), states
 
 
-def _rows(value, name):
-    value = tensor(value, name, ndim=2)
-    not_negative(value, name)
-    if ((value.sum(-1) - 1).abs() > 1e-6).any():
-        fail(name, "rows that sum to 1", f"sums {value.sum(-1).tolist()}")
-    return value
-
-
 def _chain(initial, transitions, states):
-    initial, transitions = tensor(initial, "initial", shape=(states,)), _rows(transitions, "transitions")
-    not_negative(initial, "initial")
-    if abs(initial.sum().item() - 1) > 1e-6:
-        fail("initial", "numbers that sum to 1", f"a sum of {initial.sum().item():.8g}")
+    initial = probabilities(tensor(initial, "initial", shape=(states,)), "initial")
+    transitions = probabilities(transitions, "transitions", ndim=2)
     if transitions.shape != (states, states):
         fail("transitions", f"shape {(states, states)}", f"shape {tuple(transitions.shape)}")
     return initial, transitions

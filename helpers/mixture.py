@@ -8,7 +8,7 @@ import torch
 from helpers import moments
 from helpers.likelihood import ascend
 from helpers.moments import FORMS
-from helpers.validation import above_zero, alike, count, fail, not_negative, tensor
+from helpers.validation import above_zero, alike, asymmetric, count, fail, not_negative, tensor
 
 __all__ = ["FORMS", "Mixture", "fit", "log_density", "maximise", "responsibilities", "sample", "start", "step"]
 
@@ -42,14 +42,11 @@ class Mixture:
             fail("weights", "numbers that sum to 1", f"sums {weights.sum(-1).tolist()}")
         for name, part in zip(("weights", "means", "covariances"), parts, strict=True):
             object.__setattr__(self, name, part)
-        variances = moments.variances(covariances, self.form)
-        not_negative(variances, "covariances")
+        not_negative(moments.variances(covariances, self.form), "covariances")
         if self.form == "full":
-            deviations = variances.sqrt()
-            scale = deviations[..., None] * deviations[..., None, :]
-            skew = (covariances - covariances.mT).abs() > 1e-6 * scale
+            skew = asymmetric(covariances)
             if skew.any():
-                fail("covariances", "symmetric matrices", covariances[skew.any(-1).any(-1)][0].tolist())
+                fail("covariances", "symmetric matrices", covariances[skew][0].tolist())
 
     @property
     def form(self):

@@ -8,6 +8,7 @@ import torch
 __all__ = [
     "above_zero",
     "alike",
+    "asymmetric",
     "broadcastable",
     "count",
     "fail",
@@ -121,10 +122,23 @@ def count(value, name, minimum=1):
     return int(value)
 
 
-def probabilities(value, name):
-    """`value` as a vector of non-negative numbers that sum to one."""
-    value = tensor(value, name, ndim=1)
+def probabilities(value, name, ndim=1):
+    """`value` as a vector of non-negative numbers that sum to one; with `ndim=2`, as rows of such."""
+    value = tensor(value, name, ndim=ndim)
     not_negative(value, name)
-    if abs(value.sum().item() - 1) > 1e-6:
-        fail(name, "numbers that sum to 1", f"a sum of {value.sum().item():.8g}")
+    sums = value.sum(-1)
+    if ((sums - 1).abs() > 1e-6).any():
+        if ndim == 1:
+            fail(name, "numbers that sum to 1", f"a sum of {sums.item():.8g}")
+        fail(name, "rows that sum to 1", f"sums {sums.tolist()}")
     return value
+
+
+def asymmetric(matrices):
+    """Which of the `matrices`, shape (..., d, d), are not symmetric, by more than rounding: shape (...).
+
+    The unit of an entry is the geometric mean of the two on the diagonal that belong to it.
+    """
+    scale = matrices.diagonal(dim1=-2, dim2=-1).abs().sqrt()
+    away = (matrices - matrices.mT).abs()
+    return (away > 1e-6 * scale[..., None] * scale[..., None, :]).any(-1).any(-1)

@@ -11,13 +11,13 @@ from torch import nn
 from torch.nn.functional import mse_loss, softplus
 from tqdm import tqdm
 
+from helpers.montecarlo import DELAY
 from helpers.networks import MLP
 from helpers.randomness import generator as named_generator
 from helpers.validation import count, fail, not_negative, positive, tensor
 
 __all__ = ["Autoencoder", "Training", "elbo", "gaussian_kl", "importance_weighted", "log_weights"]
 
-DELAY = 3  # seconds until a progress bar appears
 ROWS = 2**17  # so many codes are decoded at a time
 LIKELIHOODS = ("gaussian", "bernoulli")
 DEVIATIONS = ("shared", "pixels", "network")

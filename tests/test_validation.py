@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.validation import alike, broadcastable, count, fail, located, positive, probabilities, tensor
+from helpers.validation import alike, asymmetric, broadcastable, count, fail, located, positive, probabilities, tensor
 
 BAD_NUMBERS = {
     "nothing": (None, "None"),
@@ -255,3 +255,15 @@ def test_probabilities_refuse(value, message):
 def test_what_is_divided_by_its_sum_is_a_vector_of_probabilities(values):
     values = np.array(values)
     assert torch.equal(probabilities(values / values.sum(), "weights"), torch.from_numpy(values / values.sum()))
+
+
+def test_rows_of_probabilities_are_refused_together():
+    assert probabilities([[0.5, 0.5], [1, 0]], "rows", ndim=2).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"rows: wanted rows that sum to 1, got sums \[1\.0, 0\.75\]"):
+        probabilities([[0.5, 0.5], [0.5, 0.25]], "rows", ndim=2)
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1.0, 1e150])
+def test_asymmetry_is_measured_in_the_units_of_the_diagonal(unit):
+    matrices = torch.tensor([[[1, 2e-4], [2e-4, 1e-6]], [[1, 2e-4], [2.1e-4, 1e-6]], [[1, 2e-4], [2e-4 + 1e-12, 1e-6]]])
+    assert asymmetric(unit * matrices.double()).tolist() == [False, True, False]
