@@ -155,12 +155,12 @@ def _rival(agreement, measured, expected, name, rival):
     case = rival if isinstance(rival, Case) else Case(measured, rival)
     if _kind(case.measured) != _kind(measured):
         fail(f"rivals[{name!r}]", f"measured as {_kind(measured)}", _kind(case.measured))
-    if _is_mirrored(measured, expected, case):
-        fail(f"rivals[{name!r}]", "somebody's answer", "the measurement with its sign turned or its sides exchanged")
     unit_of = case.expected if isinstance(rival, Case) else expected
     distances = agreement.distances(
         case.measured, case.expected, unit_of, f"rivals[{name!r}].measured", f"rivals[{name!r}]"
     )
+    if _is_mirrored(measured, expected, case):
+        fail(f"rivals[{name!r}]", "somebody's answer", "the measurement with its sign turned or its sides exchanged")
     worst = agreement.worst(distances)
     sides = _at(case.expected, worst), _at(case.measured, worst)
     value, against = reversed(sides) if isinstance(rival, Case) else sides
@@ -174,10 +174,11 @@ def _is_mirrored(measured, expected, case):
     """Whether the rival is what was measured, turned around: rejected whenever the check holds, whoever is right."""
     ours, theirs = _central(measured), _central(case.measured)
     right, wrong = numbers(expected, "expected").ravel(), numbers(case.expected, "rivals").ravel()
-    if len({len(ours), len(theirs), len(right), len(wrong)}) > 1:
+    if len({len(ours), len(theirs), len(right), len(wrong)}) > 1 or _equal(ours, right):
         return False
-    turned = _equal(wrong, -ours) and not _equal(wrong, -right)
-    return turned or (not _equal(ours, right) and _equal(theirs - wrong, right - ours))
+    exchanged = _equal(theirs, right) and _equal(wrong, ours)
+    turned = _equal(theirs, -ours) and _equal(wrong, -right)
+    return exchanged or turned or (_equal(wrong, -ours) and not _equal(wrong, -right))
 
 
 def _equal(a, b):
