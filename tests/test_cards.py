@@ -45,8 +45,8 @@ def test_a_card_shows_the_claim_its_place_and_every_number(card):
 def test_a_card_shows_which_way_an_inequality_goes(card, relation, expected, sign):
     sharp = {"sharp": 0.1} if relation.startswith("at") else {}
     upper = relation in ("at most", "below")
-    result = check("talk-sum", by="library", measured=1.0, expected=expected, relation=relation, tolerance=0.01, **sharp,
-                   rivals={"violated": 0.5 if upper else 1.5})  # fmt: skip
+    result = check("talk-sum", by="library", measured=1.0, expected=expected, relation=relation, tolerance=0.01,
+                   **sharp, rivals={"violated": 0.5 if upper else 1.5})  # fmt: skip
     assert re.search(rf"({sign}) {expected}", card(result))
 
 

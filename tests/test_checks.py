@@ -638,8 +638,8 @@ def test_the_record_is_whole_and_goes_through_json(kind):
     record = result.record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["id"] == "talk-sum"
-    assert set(record) == {"id", "label", "by", "agreement", "relation", "measured", "error", "expected", "distance", "unit",
-                           "wanted", "cases", "used", "rivals"}  # fmt: skip
+    assert set(record) == {"id", "label", "by", "agreement", "relation", "measured", "error", "expected", "distance",
+                           "unit", "wanted", "cases", "used", "rivals"}  # fmt: skip
     assert [rival["name"] for rival in record["rivals"]] == list(SOUND[kind]["rivals"])
     assert {key for rival in record["rivals"] for key in rival} == {
         "name",
