@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import sys
 import time
 import traceback
 from collections import defaultdict
@@ -33,8 +32,8 @@ class Run:
     seconds: float = 0.0
 
 
-def run(path, seed):
-    """The `Run` of the chapter at `path` under `seed`; it wants a process of its own, which it changes."""
+def run(chapter, path, seed):
+    """The `Run` of the `chapter` at `path` under `seed`; it wants a process of its own, which it changes."""
     os.environ |= {"BOOK_SEED": str(seed), "TQDM_DISABLE": "1", "MPLBACKEND": "agg"}
     import matplotlib.pyplot as plt
     import torch
@@ -44,7 +43,7 @@ def run(path, seed):
 
     torch.set_num_threads(1)
     os.chdir(path.parent)
-    done, check, start = Run(name(path), seed), checks.check, time.perf_counter()
+    done, check, start = Run(chapter, seed), checks.check, time.perf_counter()
 
     def keep(claim, **arguments):
         result = check(claim, **arguments)
@@ -55,19 +54,29 @@ def run(path, seed):
     namespace = {"__name__": "__main__", "display": display}
     try:
         for position, source in code(path):
-            exec(compile(source, f"{name(path)}, cell {position}", "exec"), namespace)
+            exec(compile(source, f"{chapter}, cell {position}", "exec"), namespace)
     except Exception:
         done.error = traceback.format_exc(limit=-1)
     done.seconds = time.perf_counter() - start
     return done
 
 
+def pool(workers):
+    """A pool whose processes run one job each; where the system can, they start with what takes long to import."""
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload(
+            ["press.seeds", "matplotlib.pyplot", "torch", "IPython.display", "helpers.checks"]
+        )
+    return context.Pool(workers, maxtasksperchild=1)
+
+
 def runs(paths, seeds):
     """Every chapter under every seed, as many at a time as there are cores, each `Run` as soon as it is done."""
-    fork = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
-    jobs = [(path, seed) for seed in seeds for path in paths]
-    with multiprocessing.get_context("fork" if fork else "spawn").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(_run, jobs)
+    jobs = [(name(path), path, seed) for seed in seeds for path in paths]
+    with pool(os.cpu_count()) as workers:
+        yield from workers.imap_unordered(_run, jobs)
 
 
 def _run(job):

@@ -1,7 +1,5 @@
 """The margins of checks over many seeds: what counts as too near, and what a run of a chapter keeps."""
 
-import multiprocessing
-
 import nbformat
 import pytest
 
@@ -92,24 +90,22 @@ def test_the_worst_seed_counts():
     assert (rival.share, rival.rival) == (0.1, "b")
 
 
-def test_a_chapter_runs_without_a_kernel(tmp_path, monkeypatch):
-    claim = next(claim.id for claim in load()[1].values() if claim.statement)
-    path = tmp_path / "chapters" / "part" / "one.ipynb"
-    path.parent.mkdir(parents=True)
-    source = CHAPTER.format(claim=claim)
+def chapter(folder, source):
+    path = folder / "one.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
-    monkeypatch.setattr(seeds, "name", lambda path: "part/one")
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        one, other = pool.starmap(seeds.run, [(path, 3), (path, 4)], chunksize=1)
-    assert (one.chapter, one.seed, one.error) == ("part/one", 3, "")
+    return path
+
+
+def test_a_chapter_runs_without_a_kernel_under_each_seed(tmp_path):
+    claim = next(claim.id for claim in load()[1].values() if claim.statement)
+    sound, broken = tmp_path / "sound", tmp_path / "broken"
+    sound.mkdir()
+    broken.mkdir()
+    jobs = [("part/one", chapter(sound, CHAPTER.format(claim=claim)), seed) for seed in (3, 4)]
+    jobs.append(("part/two", chapter(broken, "1 / 0"), 0))
+    with seeds.pool(1) as workers:
+        one, other, stopped = workers.starmap(seeds.run, jobs, chunksize=1)
+    assert (one.chapter, one.seed, one.error, stopped.found) == ("part/one", 3, "", [])
     assert one.found[0]["distance"] != other.found[0]["distance"]
     assert one.found[0]["used"] <= 1
-
-
-def test_what_stops_a_chapter_is_kept(tmp_path, monkeypatch):
-    path = tmp_path / "one.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), path)
-    monkeypatch.setattr(seeds, "name", lambda path: "part/one")
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        (one,) = pool.starmap(seeds.run, [(path, 0)])
-    assert "ZeroDivisionError" in one.error
+    assert "ZeroDivisionError" in stopped.error
