@@ -88,7 +88,7 @@ class Result:
 def check(claim, *, measured, expected, rivals, relation="equals", tolerance=None, scale=None, sharp=None, label=""):
     """Compare `measured` with what the derivation of `claim` says, and with its rivals; stop where it does not hold.
 
-    claim: id of a claim in `chapters/claims.yml`.
+    claim: id of a claim on record, in `chapters/<part>/claims.yml`.
     measured: found without the formula under test. Numbers (exact, inequality, ordering), `replicates(...)`
         (statistical, ordering) or `exponent(...)` (asymptotic).
     expected: what the derivation says, numbers of the very shape of `measured`; nothing is broadcast.
