@@ -103,7 +103,7 @@ def check(
 ):  # fmt: skip
     """Compare `measured` with what the derivation of `claim` says, and with its rivals; stop where it does not hold.
 
-    claim: id of a claim in `chapters/claims.yml`.
+    claim: id of a claim on record, in `chapters/<part>/claims.yml`.
     measured: found without the formula under test. Numbers (exact, inequality, ordering), `replicates(...)`
         (statistical, ordering) or `exponent(...)` (asymptotic).
     by: how it was found, one of `WAYS`; "brute force" is enumeration, search and finite differences.

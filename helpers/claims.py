@@ -1,4 +1,4 @@
-"""The claims of the lectures, as recorded in `chapters/claims.yml`."""
+"""The claims of the lectures, as recorded in `chapters/lectures.yml` and the `claims.yml` of each part."""
 
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -8,16 +8,18 @@ import yaml
 
 from helpers.validation import fail
 
-__all__ = ["Claim", "Lecture", "claim", "load", "source"]
+__all__ = ["Claim", "Lecture", "claim", "files", "load", "source"]
 
 
 @dataclass(frozen=True)
 class Lecture:
-    """A lecture: its `key`, the first word of its claims' ids, its `title` and its `author`."""
+    """A lecture: its `key`, the first word of its claims' ids, its `title`, its `author`, and the ids of all its
+    `claims` in the order of its slides, which may be left out."""
 
     key: str
     title: str
     author: str
+    claims: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -50,35 +52,58 @@ class Claim:
 
 
 def source():
-    """The record's path: beside the package where it is installed, in `chapters/` in a checkout."""
+    """The record's folder: inside the package where it is installed, `chapters/` in a checkout."""
     package = Path(__file__).parent
-    return next(p for p in (package / "claims.yml", package.parent / "chapters" / "claims.yml") if p.is_file())
+    return next(p for p in (package / "record", package.parent / "chapters") if (p / "lectures.yml").is_file())
+
+
+def files(path=None):
+    """The files that make up the record in the folder `path` (default: the book's own): lectures first, then parts."""
+    path = Path(path or source())
+    return [path] if path.is_file() else [path / "lectures.yml", *sorted(path.glob("*/claims.yml"))]
 
 
 @cache
 def load(path=None):
-    """The lectures by key and the claims by id, from `path` (default: the book's own record).
+    """The lectures by key and the claims by id, from `path`, a folder or one file (default: the book's own record).
 
-    Raises `ValueError` where a record has an unknown field, lacks one that it needs, or repeats an id.
+    The claims come lecture by lecture, in the order of its slides where the lecture lists them. Raises `ValueError`
+    where a record has an unknown field, lacks one that it needs, or repeats an id, and where a lecture's list and the
+    claims recorded differ.
     """
-    record = yaml.safe_load(Path(path or source()).read_text(encoding="utf-8"))
-    if not isinstance(record, dict) or not isinstance(record.get("lectures"), dict) or not record.get("claims"):
-        fail("claims.yml", "lectures and claims", repr(record)[:80])
-    lectures = {key: _lecture(key, entry) for key, entry in record["lectures"].items()}
-    claims = {}
-    for entry in record["claims"]:
+    entries, lectures, claims = [], {}, {}
+    for file in files(path):
+        record = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or set(record) - {"lectures", "claims"}:
+            fail(file.name, "lectures and claims", repr(record)[:80])
+        lectures |= {key: _lecture(key, entry) for key, entry in (record.get("lectures") or {}).items()}
+        entries += record.get("claims") or []
+    if not lectures or not entries:
+        fail("claims.yml", "lectures and claims", f"{len(lectures)} lectures, {len(entries)} claims")
+    for entry in entries:
         one = _claim(entry, lectures)
         for name in (one.id, *one.also):
             if name in claims:
                 fail("claims.yml", "each id once", f"{name!r} twice")
             claims[name] = one
-    return lectures, claims
+    return lectures, {name: claims[name] for lecture in lectures.values() for name in _in_order(lecture, claims)}
+
+
+def _in_order(lecture, claims):
+    """The ids of the lecture's claims: as it lists them, or as they were recorded."""
+    recorded = [name for name in claims if name.split("-")[0] == lecture.key]
+    if not lecture.claims:
+        return recorded
+    if len(set(lecture.claims)) < len(lecture.claims) or (differ := set(lecture.claims) ^ set(recorded)):
+        twice = {name for name in lecture.claims if lecture.claims.count(name) > 1}
+        fail(f"lectures.yml, {lecture.key}", "each recorded claim listed once", sorted(twice or differ))
+    return lecture.claims
 
 
 def _lecture(key, entry):
-    if not isinstance(entry, dict) or set(entry) != {"title", "author"}:
+    if not isinstance(entry, dict) or set(entry) - {"claims"} != {"title", "author"}:
         fail(f"claims.yml, lecture {key}", "a title and an author", repr(entry)[:80])
-    return Lecture(key, **entry)
+    return Lecture(key, entry["title"], entry["author"], tuple(entry.get("claims", ())))
 
 
 def _claim(entry, lectures):
@@ -108,7 +133,7 @@ def claim(name):
     """The claim with this id. Raises `ValueError` for an id that no claim has, or one without a statement."""
     claims = load()[1]
     if not isinstance(name, str) or name not in claims:
-        fail("claim", "an id in chapters/claims.yml", repr(name))
+        fail("claim", "an id on record", repr(name))
     if not claims[name].statement.strip():
         fail("claim", "a claim whose statement is written", f"{name!r}, which has none")
     return claims[name]

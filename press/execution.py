@@ -11,6 +11,7 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
 
+from helpers.claims import files
 from helpers.randomness import book_seed
 from press.notebooks import ROOT, chapters, name
 
@@ -20,10 +21,10 @@ SECONDS_PER_CELL = 600
 
 def fingerprint(root=ROOT):
     """A hash of what the chapters rest on besides their own code, which is the cache's own key."""
-    inputs = [*sorted((root / "helpers").glob("*.py")), root / "requirements.txt", root / "chapters" / "claims.yml"]
+    inputs = [*sorted((root / "helpers").glob("*.py")), root / "requirements.txt", *files(root / "chapters")]
     digest = hashlib.sha256(f"{book_seed()} {sys.version}".encode())
     for path in inputs:
-        digest.update(path.name.encode() + path.read_bytes())
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
 
 

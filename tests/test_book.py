@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import yaml
 
-from helpers.claims import load
+from helpers.claims import files, load
 from press import ledger
 from press.address import setup_cell
 from press.notebooks import ROOT, chapters, contents, name
@@ -194,7 +194,7 @@ def test_citations_and_references_go_together():
     prose += [
         (ROOT / f"{page}.md").read_text(encoding="utf-8") for page in contents() if (ROOT / f"{page}.md").is_file()
     ]
-    prose += [(ROOT / "chapters" / "claims.yml").read_text(encoding="utf-8")]
+    prose += [path.read_text(encoding="utf-8") for path in files()]
     groups = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "\n".join(prose))
     cited = {key.strip() for group in groups for key in group.split(",")}
     references = (ROOT / "chapters" / "references.bib").read_text(encoding="utf-8")

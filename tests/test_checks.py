@@ -269,7 +269,7 @@ def test_a_rival_without_a_name_is_refused(name):
 
 @pytest.mark.parametrize("name", ["talk-sums", "talk", "", None, 3, ["talk-sum"]])
 def test_a_claim_that_does_not_exist_is_refused(name):
-    with pytest.raises(ValueError, match="claim: wanted an id in chapters/claims.yml, got "):
+    with pytest.raises(ValueError, match="claim: wanted an id on record, got "):
         check(name, **SOUND["exact"])
 
 

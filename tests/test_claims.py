@@ -1,6 +1,7 @@
 import pytest
+import yaml
 
-from helpers.claims import Claim, claim, load, source
+from helpers.claims import Claim, claim, files, load, source
 
 LECTURES = "lectures: {talk: {title: A talk, author: A. Author}}\n"
 WHOLE = "{id: talk-one, place: (1), chapter: sums, statement: One.}"
@@ -81,7 +82,7 @@ def test_a_claim_is_found_by_each_of_its_ids(record):
 
 @pytest.mark.parametrize("name", ["talk", "talk-sums", "Talk-sum", "", None, 3, ["talk-sum"]])
 def test_a_claim_that_does_not_exist_is_refused(record, name):
-    with pytest.raises(ValueError, match="claim: wanted an id in chapters/claims.yml, got "):
+    with pytest.raises(ValueError, match="claim: wanted an id on record, got "):
         claim(name)
 
 
@@ -95,8 +96,60 @@ def test_a_claim_cannot_be_changed():
         Claim("talk-one", "(1)", "sums").id = "talk-two"
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """A record of two parts, the claims of which alternate in the lecture: the folder, its list still to be written."""
+    for part, names in {"first": ("talk-one", "talk-three"), "second": ("talk-two",)}.items():
+        (tmp_path / part).mkdir()
+        claims = "".join(f"- {{id: {name}, place: (1), chapter: {part}/sums}}\n" for name in names)
+        (tmp_path / part / "claims.yml").write_text("claims:\n" + claims, encoding="utf-8")
+
+    def listing(*names):
+        listed = f", claims: [{', '.join(names)}]" if names else ""
+        text = f"lectures: {{talk: {{title: A talk, author: A. Author{listed}}}}}\n"
+        (tmp_path / "lectures.yml").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return listing
+
+
+def test_claims_of_several_parts_come_in_the_order_of_the_lecture(folder):
+    assert list(load(folder("talk-one", "talk-two", "talk-three"))[1]) == ["talk-one", "talk-two", "talk-three"]
+
+
+def test_claims_that_no_lecture_lists_come_as_recorded(folder):
+    assert list(load(folder())[1]) == ["talk-one", "talk-three", "talk-two"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "got"),
+    [
+        (("talk-one", "talk-two"), "talk-three"),
+        (("talk-one", "talk-two", "talk-three", "talk-four"), "talk-four"),
+        (("talk-one", "talk-two", "talk-two", "talk-three"), "talk-two"),
+    ],
+)
+def test_a_list_that_differs_from_the_record_is_refused(folder, listed, got):
+    with pytest.raises(ValueError, match=rf"lectures.yml, talk: wanted each recorded claim .* got \['{got}'\]"):
+        load(folder(*listed))
+
+
 def test_the_books_own_record_is_read_and_is_that_of_the_checkout():
     lectures, by_id = load()
-    assert source().name == "claims.yml"
+    assert source().name == "chapters"
     assert {one.lecture for one in by_id.values()} <= set(lectures)
     assert load() is load()
+
+
+def test_every_lecture_lists_its_claims_and_the_book_needs_no_list():
+    lectures, by_id = load()
+    assert [key for key, lecture in lectures.items() if not lecture.claims] == ["book"]
+    assert set(by_id) == {name for lecture in lectures.values() for name in lecture.claims} | {
+        name for name in by_id if name.startswith("book-")
+    }
+
+
+def test_a_claim_stands_in_the_file_of_its_part():
+    for path in files()[1:]:
+        chapters = {entry["chapter"] for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]}
+        assert {chapter.split("/")[0] for chapter in chapters} == {path.parent.name}

@@ -241,7 +241,10 @@ def house(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("path", ["helpers/checks.py", "requirements.txt", "chapters/claims.yml", "helpers/new.py"])
+@pytest.mark.parametrize(
+    "path",
+    ["helpers/checks.py", "requirements.txt", "chapters/lectures.yml", "chapters/latent/claims.yml", "helpers/new.py"],
+)
 def test_the_fingerprint_changes_with_what_chapters_rest_on(house, path):
     before = fingerprint(house)
     with (house / path).open("a", encoding="utf-8") as file:
