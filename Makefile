@@ -1,4 +1,4 @@
-# make book   builds the book          make test     runs its tests
+# make book   builds the book          make test     runs its tests          make pdf      prints the built book
 # make browser reads the built book in Chromium; make slow mutates checks and plays Colab; make seeds tries other seeds
 # make bench   times the helpers beside other libraries; ROWS="line knn" takes the rows whose keys begin so
 
@@ -12,10 +12,13 @@ SEEDS ?= $(shell seq 1 20)
 export OMP_NUM_THREADS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: book test browser slow seeds bench lint clean
+.PHONY: book pdf test browser slow seeds bench lint clean
 
 book: $(VENV)/installed
 	$(BIN)/python -m press book
+
+pdf: book
+	$(BIN)/python -m press pdf
 
 test: $(VENV)/installed
 	TQDM_DISABLE=1 PYTHONWARNINGS="error:::__main__" \

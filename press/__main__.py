@@ -1,4 +1,4 @@
-"""Command line of the press: `python -m press book` builds the book, `python -m press address URL` moves it."""
+"""Command line of the press: `python -m press book` builds the book, `python -m press pdf` prints it."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from press import address, ledger
+from press import address, ledger, pdf
 from press.execution import BUILD, execute
 from press.notebooks import ROOT, contents
 
@@ -41,11 +41,14 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m press", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("book", help="execute the chapters and build the book")
+    commands.add_parser("pdf", help="print the built book into _build/book.pdf")
     move = commands.add_parser("address", help="write the repository's address everywhere")
     move.add_argument("url", help="as a browser shows it: https://github.com/someone/generative-modelling-checked")
     arguments = parser.parse_args()
     if arguments.command == "book":
         book()
+    elif arguments.command == "pdf":
+        print(f"The book in print is at {pdf.make().as_uri()}")
     else:
         address.move(arguments.url)
 
