@@ -1,5 +1,6 @@
-# make book   builds the book          make test     runs its tests
-# make browser reads the built book in Chromium; make slow mutates checks and plays Colab; make seeds the margins under 40 seeds
+# make book   builds the book          make test     runs its tests          make pdf      prints the built book
+# make browser reads the built book in Chromium; make slow mutates checks and plays Colab
+# make seeds   the margins of every check under 40 seeds
 # make bench   times the helpers beside other libraries; ROWS="line knn" takes the rows whose keys begin so
 
 PYTHON ?= python3
@@ -12,10 +13,13 @@ SEEDS ?= $(shell seq 0 39)
 export OMP_NUM_THREADS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: book test browser slow seeds bench lint clean
+.PHONY: book pdf test browser slow seeds bench lint clean
 
 book: $(VENV)/installed
 	$(BIN)/python -m press book
+
+pdf: book
+	$(BIN)/python -m press pdf
 
 test: $(VENV)/installed
 	TQDM_DISABLE=1 PYTHONWARNINGS="error:::__main__" \

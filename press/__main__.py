@@ -1,4 +1,4 @@
-"""Command line of the press: `book` builds the book, `seeds` tries its checks, `address URL` moves it."""
+"""Command line of the press: `book` builds the book, `pdf` prints it, `seeds` tries its checks."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from press import address, ledger, seeds
+from press import address, ledger, pdf, seeds
 from press.execution import BUILD, execute
 from press.notebooks import ROOT, chapters, contents, name
 
@@ -57,6 +57,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m press", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("book", help="execute the chapters and build the book")
+    commands.add_parser("pdf", help="print the built book into _build/book.pdf")
     move = commands.add_parser("address", help="write the repository's address everywhere")
     move.add_argument("url", help="as a browser shows it: https://github.com/someone/generative-modelling-checked")
     many = commands.add_parser("seeds", help="the margins of every check under many seeds")
@@ -67,6 +68,8 @@ def main():
         book()
     elif arguments.command == "seeds":
         try_seeds(arguments.seeds, arguments.chapters)
+    elif arguments.command == "pdf":
+        print(f"The book in print is at {pdf.make().as_uri()}")
     else:
         address.move(arguments.url)
 
