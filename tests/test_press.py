@@ -138,9 +138,9 @@ def test_a_check_in_another_chapter_than_the_records_is_a_fault():
 
 def executed(claim=SUM, label=""):
     """A chapter as the press gets it back: executed, with the record of one check, and its seconds."""
-    rivals = (Rival("one", 1.0, 2.0, 0.5, True),)
-    numbers = (2.0, None, 2.0, 0.0)
-    result = Result(claim, label, "exact", "equals", *numbers, "relative error", "at most 1e-09", 1, True, rivals)
+    rivals = (Rival("one", 1.0, 2.0, 0.5, 1, 1, 4e-9, True),)
+    numbers = (2.0, None, 2.0, 0.0, "relative error", "at most 1e-09", 1, 0.0, True)
+    result = Result(claim, label, "library", "exact", "equals", *numbers, rivals)
     data, metadata = result._repr_mimebundle_()
     notebook = code("check(...)")
     notebook.cells[0].outputs = [nbformat.v4.new_output("execute_result", data, metadata=metadata)]
