@@ -184,6 +184,7 @@ def test_an_unchecked_claim_says_why(build):
 
 def test_an_entry_has_the_numbers_of_its_check(build):
     (entry,) = json.loads(json.dumps(build(SUM, CHECKED, left=executed())))
+    rival = {"name": "one", "value": 1.0, "against": 2.0, "distance": 0.5, "off": 1, "cases": 1, "near": 4e-9}
     assert entry | {"checks": None} == {
         "id": "book-sum",
         "lecture": "book",
@@ -195,7 +196,7 @@ def test_an_entry_has_the_numbers_of_its_check(build):
         "expected": 2.0,
         "distance": 0.0,
         "unit": "relative error",
-        "rivals": [{"name": "one", "value": 1.0, "against": 2.0, "distance": 0.5}],
+        "rivals": [rival],
         "statement": "One and one is two.",
         **dict.fromkeys(("conditions", "printed", "corrected", "why", "extraction", "thanks"), ""),
         "checks": None,
