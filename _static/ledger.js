@@ -13,8 +13,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const heads = [...table.tHead.rows[0].cells];
   const names = heads.map((head) => head.textContent.trim());
 
-  const search = make("input", { type: "search", autocomplete: "off" });
-  const fields = [make("label", {}, "Search", search)];
+  const search = make("input", { type: "text", autocomplete: "off" });
+  const fields = [make("label", {}, "Find", search)];
   const filters = ["Lecture", "Chapter", "Verdict", "Agreement", "Measured by"].map((name) => {
     const column = names.indexOf(name);
     const values = new Set(rows.flatMap((row) => words.get(row)[column].split(", ")).filter(Boolean));

@@ -12,6 +12,7 @@ from helpers.cards import number
 from helpers.claims import load
 from press.execution import BUILD
 from press.ledger import VERDICTS, as_printed, errata, public, unwritten
+from press.notebooks import contents
 
 COLUMNS = (
     "Lecture", "Place", "Claim", "Chapter", "Verdict", "Agreement", "Measured by", "Measured", "Expected", "Distance"
@@ -61,7 +62,7 @@ class Counts(Generated):
         )
         yield ""
         yield from _table(("Part", "Claims", "Checked", "Waiting for"), "14 10 10 66")
-        for part in dict.fromkeys(entry["chapter"].split("/")[0] for entry in claims):
+        for part in sorted({entry["chapter"].split("/")[0] for entry in claims}, key=_rank):
             inside = [entry for entry in claims if entry["chapter"].split("/")[0] == part]
             chapters = (f"{name.split('/')[1]} {n}" for name, n in waiting.items() if name.split("/")[0] == part)
             done = sum(entry["verdict"] != "not checked" for entry in inside)
@@ -205,6 +206,12 @@ def _numbers(entry):
     if not entry["checks"]:
         return "", "", ""
     return number(entry["measured"]), number(entry["expected"]), f"{number(entry['distance'], 2)} {entry['unit']}"
+
+
+def _rank(part):
+    """The place of a part in the contents; those to come follow, by name."""
+    parts = list(dict.fromkeys(page.split("/")[1] for page in contents() if page.startswith("chapters/")))
+    return (parts.index(part) if part in parts and part != "appendix" else len(parts), part)
 
 
 def _waits(entry):
