@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from html import escape
+from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
@@ -10,8 +11,13 @@ from benchmarks import harness, report
 from helpers.cards import number
 from helpers.claims import load
 from press.execution import BUILD
-from press.ledger import VERDICTS
+from press.ledger import VERDICTS, as_printed, errata, public, unwritten
+from press.notebooks import contents
 
+COLUMNS = (
+    "Lecture", "Place", "Claim", "Chapter", "Verdict", "Agreement", "Measured by", "Measured", "Expected", "Distance"
+)  # fmt: skip
+MANY = ("agreement", "by")  # the columns of which a claim with several checks may have several values
 MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "·"), strict=True))
 
 
@@ -34,15 +40,34 @@ class Generated(SphinxDirective):
 
 class Counts(Generated):
     def lines(self, ledger):
-        count = Counter(entry["verdict"] for entry in ledger)
+        claims = [entry for entry in ledger if entry["lecture"] != "book"]
+        own = Counter(entry["verdict"] for entry in ledger if entry["lecture"] == "book")
+        count = Counter(entry["verdict"] for entry in claims)
         checks = {(check["id"], check["label"]): check for entry in ledger for check in entry["checks"]}.values()
         rivals = sum(len(check["rivals"]) for check in checks)
-        checked = len(ledger) - count["not checked"]
-        yield f"**{len(ledger)}** claims are on record; **{checked}** of them are checked:"
+        lectures = len({entry["lecture"] for entry in claims})
+        checked = len(claims) - count["not checked"]
+        waiting = Counter(entry["chapter"] for entry in claims if _waits(entry))
+        yield f"The **{lectures}** lectures make **{len(claims)}** claims; **{checked}** of them are checked so far:"
         yield ""
-        yield from (f"- {MARKS[verdict]} {verdict}: **{count[verdict]}**" for verdict in VERDICTS)
+        yield from (f"- {MARKS[verdict]} {verdict}: **{count[verdict]}**" for verdict in VERDICTS[:3])
+        yield (
+            f"- {MARKS['not checked']} not checked: **{count['not checked']}**, of which **{waiting.total()}** wait "
+            f"for **{len(waiting)}** chapters that are not written yet; the others have their reasons in the ledger."
+        )
         yield ""
-        yield f"**{len(checks)}** checks hold, and with them **{rivals}** wrong answers are rejected."
+        yield (
+            f"To these come **{sum(own.values())}** claims of our own, **{sum(own.values()) - own['not checked']}** of "
+            f"them checked. **{len(checks)}** checks hold, and with them **{rivals}** wrong answers are rejected."
+        )
+        yield ""
+        yield from _table(("Part", "Claims", "Checked", "Waiting for"), "14 10 10 66")
+        for part in sorted({entry["chapter"].split("/")[0] for entry in claims}, key=_rank):
+            inside = [entry for entry in claims if entry["chapter"].split("/")[0] == part]
+            chapters = (f"{name.split('/')[1]} {n}" for name, n in waiting.items() if name.split("/")[0] == part)
+            done = sum(entry["verdict"] != "not checked" for entry in inside)
+            yield from _row(part, str(len(inside)), str(done), ", ".join(chapters))
+        yield ":::"
 
 
 class CardOf(Generated):
@@ -57,17 +82,25 @@ class CardOf(Generated):
 
 class Ledger(Generated):
     def lines(self, ledger):
-        for key, entries in _by_lecture(ledger):
-            yield from _heading(key)
-            yield from _table(("Place", "Claim", "Verdict", "Measured", "Expected", "Distance"), "20 32 14 12 12 10")
-            for entry in entries:
-                yield from _row(entry["place"], self._claim(entry), *_numbers(entry))
-            yield ":::"
-            yield ""
+        yield from (":::{list-table}", ":header-rows: 1", ":class: ledger", "")
+        yield from _row(*COLUMNS)
+        for entry in ledger:
+            chapter = entry["chapter"]
+            ways = {name: dict.fromkeys(filter(None, (check.get(name) for check in entry["checks"]))) for name in MANY}
+            yield from _row(
+                entry["lecture"].capitalize(),
+                entry["place"],
+                self._claim(entry),
+                chapter if _waits(entry) or not entry["checks"] else f"{{doc}}`{chapter} </chapters/{chapter}>`",
+                f"{MARKS[entry['verdict']]} {entry['verdict']}",
+                *(", ".join(found) for found in ways.values()),
+                *_numbers(entry),
+            )
+        yield ":::"
 
     def _claim(self, entry):
         if not entry["checks"]:
-            return f"`{entry['id']}`: {entry['reason']}"
+            return f"`{entry['id']}`" + (" (not written yet)" if _waits(entry) else f": {entry['reason']}")
         more = len(entry["checks"]) - 1
         conditions = f" *If* {entry['conditions']}." if entry["conditions"] else ""
         return self.link(entry, entry["statement"]) + (f" (and {more} more)" if more else "") + conditions
@@ -89,17 +122,21 @@ class LectureMap(Generated):
 
 class Errata(Generated):
     def lines(self, ledger):
-        wrong = [entry for entry in ledger if entry["verdict"] == "wrong as printed"]
-        lectures = load()[0]
-        if not wrong:
+        by_id = {entry["id"]: entry for entry in ledger}
+        shown = errata(ledger)
+        if not shown:
             yield "None so far."
-        for position, entry in enumerate(wrong, 1):
-            lecture = lectures[entry["lecture"]]
-            check, rival = _printed(entry)
-            yield f"## E{position}. {_titled(entry['place'])}"
-            yield ""
-            yield f"*{lecture.title}*, {lecture.author}. Evidence: {self.link(entry, entry['id'])}."
-            yield ""
+        for erratum in shown:
+            yield from ("```{raw} html", f'<span id="{erratum["id"]}"></span>', "```", "")
+            withdrawn = ", withdrawn" if erratum["withdrawn"] else ""
+            yield from (f"## {erratum['number']}{withdrawn}. {_titled(erratum['place'])}", "")
+            origin = f"*{erratum['lecture']}*, {erratum['author']}. Found on {erratum['found']}."
+            if withdrawn:
+                yield from (origin, "", f"**Withdrawn:** {erratum['withdrawn']}", "")
+                continue
+            entry = by_id[erratum["id"]]
+            check, rival = as_printed(entry)
+            yield from (f"{origin} Evidence: {self.link(entry, entry['id'])}.", "")
             yield from (f"**Printed:** {entry['printed']}", "", f"**Corrected:** {entry['corrected']}", "")
             yield from (f"**Why:** {entry['why']}", "")
             yield (
@@ -166,15 +203,20 @@ def _row(*cells):
 
 
 def _numbers(entry):
-    verdict = f"{MARKS[entry['verdict']]} {entry['verdict']}"
     if not entry["checks"]:
-        return verdict, "", "", ""
-    return (
-        verdict,
-        number(entry["measured"]),
-        number(entry["expected"]),
-        f"{number(entry['distance'], 2)} {entry['unit']}",
-    )
+        return "", "", ""
+    return number(entry["measured"]), number(entry["expected"]), f"{number(entry['distance'], 2)} {entry['unit']}"
+
+
+def _rank(part):
+    """The place of a part in the contents; those to come follow, by name."""
+    parts = list(dict.fromkeys(page.split("/")[1] for page in contents() if page.startswith("chapters/")))
+    return (parts.index(part) if part in parts and part != "appendix" else len(parts), part)
+
+
+def _waits(entry):
+    """Whether the claim has neither a check nor a reason of its own: its chapter is not written yet."""
+    return entry.get("reason") == unwritten(entry["chapter"])
 
 
 def _titled(place):
@@ -187,13 +229,15 @@ def _away(found, unit):
     return f"{number(abs(found['distance']), 3)} {unit} away"
 
 
-def _printed(entry):
-    """The check whose rival is the printed form, and that rival."""
-    for check in entry["checks"]:
-        for rival in check["rivals"]:
-            if rival["name"] == "as printed":
-                return check, rival
-    raise LookupError(entry["id"])
+def publish(app, error):
+    """Lay the ledger and the errata beside the pages, for programs to read."""
+    path = BUILD / "ledger.json"
+    if error or app.builder.format != "html" or not path.is_file():
+        return
+    ledger = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in {"ledger": public(ledger), "errata": errata(ledger)}.items():
+        text = json.dumps(value, indent=1, ensure_ascii=False)
+        (Path(app.outdir) / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def setup(app):
@@ -207,4 +251,5 @@ def setup(app):
         "benchmarks": Benchmarks,
     }.items():
         app.add_directive(name, directive)
+    app.connect("build-finished", publish)
     return {"parallel_read_safe": True}

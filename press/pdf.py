@@ -168,10 +168,14 @@ def make(build=BUILD, root=ROOT):
             options.add_argument(option)
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs["chromedriver"]))
         try:
-            for _ in range(2):
+            for _ in range(3):
                 page.write_text(assemble(build / "html", root, numbers), "utf-8")
                 pdf = _print(driver, page)
-                numbers = pages_of(pdf)
+                before, numbers = numbers, pages_of(pdf)
+                if numbers == before:
+                    break
+            else:
+                raise SystemExit("the page numbers in the contents do not settle")
         finally:
             driver.quit()
     (build / "book.pdf").write_bytes(pdf)

@@ -192,6 +192,7 @@ def test_an_entry_has_the_numbers_of_its_check(build):
         "chapter": "part/one",
         "verdict": "holds",
         "agreement": "exact",
+        "by": None,
         "measured": 2.0,
         "expected": 2.0,
         "distance": 0.0,

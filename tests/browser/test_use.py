@@ -94,8 +94,9 @@ def test_a_figure_takes_the_ground_of_the_page(chromium, open_page, selector):
 
 def test_the_front_page_counts_what_the_ledger_holds(open_page, ledger):
     text = open_page("index").all("article")[0].text
-    count = Counter(entry["verdict"] for entry in ledger)
-    assert f"{len(ledger)} claims" in text
+    count = Counter(entry["verdict"] for entry in ledger if entry["lecture"] != "book")
+    assert f"make {count.total()} claims" in text
+    assert f"{len(ledger) - count.total()} claims of our own" in text
     assert all(re.search(rf"\b{verdict}: {number}\b", text) for verdict, number in count.items())
 
 
@@ -108,3 +109,66 @@ def test_pages_made_from_the_ledger_lead_to_cards(ledger):
         cards = [parsed((path.parent / file).resolve()).find(id=anchor) for file, anchor in links]
         assert all(card and "check-card" in card["class"] for card in cards)
         assert len(cards) == len(entries) > 0
+
+
+def test_ledger_and_errata_are_published_as_data(ledger):
+    for name in ("ledger", "errata"):
+        page = HTML / "chapters" / "appendix" / f"{name}.html"
+        (link,) = {link["href"] for link in parsed(page).select(f"article a[href$='{name}.json']")}
+        data = json.loads((page.parent / link).read_text(encoding="utf-8"))
+        ids = [entry["id"] for entry in data]
+        if name == "ledger":
+            assert ids == [entry["id"] for entry in ledger]
+        else:
+            assert all(parsed(page).find(id=entry["id"]) for entry in data)
+            assert len(set(ids)) == len(ids) > 0
+
+
+def visible(page):
+    """The texts of the rows that the ledger shows, cell by cell."""
+    rows = "return [...document.querySelectorAll('table.ledger tbody tr')].filter((row) => row.checkVisibility())"
+    return page.run(f"{rows}.map((row) => [...row.cells].map((cell) => cell.textContent.trim()))")
+
+
+def control(page, label):
+    labels = "[...document.querySelectorAll('form.ledger-controls label')]"
+    return page.run(f"return {labels}.find((label) => label.firstChild.data === arguments[0]).lastChild", label)
+
+
+@pytest.fixture
+def table(open_page):
+    return open_page("chapters/appendix/ledger")
+
+
+def test_the_ledger_is_whole_without_scripts(ledger):
+    rows = parsed(HTML / "chapters" / "appendix" / "ledger.html").select("table.ledger tbody tr")
+    assert len(rows) == len(ledger)
+
+
+def test_the_ledger_searches_and_filters_together(table, ledger):
+    wrong = [entry for entry in ledger if entry["verdict"] == "wrong as printed"]
+    status = table.all("form.ledger-controls output")[0]
+    control(table, "Verdict").send_keys("✗")
+    assert len(visible(table)) == len(wrong)
+    assert status.text == f"{len(wrong)} of {len(ledger)} claims"
+    control(table, "Find").send_keys("Derivative NEGATIVE")
+    rows = visible(table)
+    assert 0 < len(rows) < len(wrong)
+    assert all("derivative" in " ".join(row).lower() and "wrong as printed" in row[4] for row in rows)
+    table.all("form.ledger-controls button[type=reset]")[0].send_keys(Keys.ENTER)
+    table.settle()
+    assert len(visible(table)) == len(ledger)
+
+
+def test_the_ledger_sorts_up_down_and_back(table):
+    original = visible(table)
+    button = table.all("table.ledger th:nth-child(8) button")[0]
+    for order in ("ascending", "descending"):
+        button.send_keys(Keys.ENTER)
+        assert table.all("table.ledger th:nth-child(8)")[0].get_attribute("aria-sort") == order
+        texts = [row[7] for row in visible(table)]
+        numbers = [float(text.replace("−", "-")) for text in texts if text]
+        assert numbers == sorted(numbers, reverse=order == "descending")
+        assert texts[: len(numbers)] == [text for text in texts if text], "rows without a number come last"
+    button.send_keys(Keys.ENTER)
+    assert visible(table) == original
