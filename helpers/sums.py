@@ -23,6 +23,7 @@ __all__ = ["ascending", "gaussian_sum", "gaussian_sum_on_grid", "gaussian_sums",
 
 CHUNK = 2**20
 BLOCK = 2**17
+BLOCK_ON_A_GPU = 2**27
 TOLERANCE = 1e-12
 COARSEST, FINEST = 2**48, 2**40
 MOST_BOXES = 2**14
@@ -295,13 +296,14 @@ def _direct(points, data, h, weights):
     y = ((points - centre) * scale).clamp(x.amin(0) - FAR, x.amax(0) + FAR)
     squares = x.square().sum(1)
     weights = torch.ones_like(squares) if weights is None else weights
-    size = max(1, BLOCK // min(len(x), BLOCK))
+    block = BLOCK_ON_A_GPU if x.is_cuda else BLOCK
+    size = max(1, block // min(len(x), block))
     product = squares.max() < 256
     left = torch.cat([2 * y, -torch.ones_like(y[:, :1]), -y.square().sum(1, keepdim=True)], 1)
     right = torch.cat([x.T, squares[None], torch.ones_like(squares)[None]])
     result = torch.zeros_like(y[:, 0])
-    for start in range(0, len(x), BLOCK):
-        part = slice(start, start + BLOCK)
+    for start in range(0, len(x), block):
+        part = slice(start, start + block)
         for row in range(0, len(y), size):
             rows = slice(row, row + size)
             exponent = left[rows] @ right[:, part] if product else _negative_squared_distance(y[rows], x[part])
