@@ -86,12 +86,13 @@ class Ledger(Generated):
         yield from _row(*COLUMNS)
         for entry in ledger:
             chapter = entry["chapter"]
+            shown = chapter.replace("/", "/\u200b")  # where the line may break
             ways = {name: dict.fromkeys(filter(None, (check.get(name) for check in entry["checks"]))) for name in MANY}
             yield from _row(
                 entry["lecture"].capitalize(),
                 entry["place"],
                 self._claim(entry),
-                chapter if _waits(entry) or not entry["checks"] else f"{{doc}}`{chapter} </chapters/{chapter}>`",
+                f"{{doc}}`{shown} </chapters/{chapter}>`" if entry["checks"] else shown,
                 f"{MARKS[entry['verdict']]} {entry['verdict']}",
                 *(", ".join(found) for found in ways.values()),
                 *_numbers(entry),
@@ -205,7 +206,8 @@ def _row(*cells):
 def _numbers(entry):
     if not entry["checks"]:
         return "", "", ""
-    return number(entry["measured"]), number(entry["expected"]), f"{number(entry['distance'], 2)} {entry['unit']}"
+    found = (number(entry[name], 4) for name in ("measured", "expected"))
+    return *found, f"{number(entry['distance'], 2)} {entry['unit']}"
 
 
 def _rank(part):
