@@ -48,14 +48,15 @@ def _cases(result):
 
 
 def _rows(result):
-    yield "measured", _measured(result), _cases(result)
+    yield "measured", _measured(result), ", ".join(filter(None, (result.by, _cases(result))))
     sign = "" if result.relation == "equals" else RELATION_SIGNS[result.relation] + " "
     yield "expected", sign + number(result.expected), f"{number(result.distance, 3)} {result.unit}"
     for rival in result.rivals:
         fate = "rejected" if rival.rejected else "NOT REJECTED"
         distance = f"{number(rival.distance, 3)} {result.unit}"
         against = "" if rival.against == result.measured else f" against {number(rival.against)}"
-        yield f"rival: {rival.name}", number(rival.value) + against, f"{fate}, {distance}"
+        off = f", off in {rival.off} of {rival.cases}" if rival.cases > 1 else ""
+        yield f"rival: {rival.name}", number(rival.value) + against, f"{fate}, {distance}{off}"
 
 
 def text(result):

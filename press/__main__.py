@@ -1,4 +1,4 @@
-"""Command line of the press: `python -m press book` builds the book, `python -m press address URL` moves it."""
+"""Command line of the press: `book` builds the book, `pdf` prints it, `seeds` tries its checks."""
 
 import argparse
 import json
@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 
-from press import address, ledger
+from press import address, ledger, pdf, seeds
 from press.execution import BUILD, execute
-from press.notebooks import ROOT, contents
+from press.notebooks import ROOT, chapters, contents, name
 
 
 def book():
@@ -33,19 +33,43 @@ def book():
     print(f"The book is at {(BUILD / 'html' / 'index.html').as_uri()}")
 
 
-def _write(name, value):
-    (BUILD / name).write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+def try_seeds(numbers, wanted):
+    """Run the chapters whose names begin with a `wanted` word, or all, under each seed, and print their margins."""
+    paths = [path for path in chapters() if not wanted or name(path).startswith(tuple(wanted))]
+    if not paths:
+        raise SystemExit(f"chapters: wanted the beginning of a chapter's name, got {wanted}")
+    found = []
+    for done in seeds.runs(paths, numbers):
+        found.append(done)
+        print(f"  {len(found)} of {len(paths) * len(numbers)}: {done.chapter}, seed {done.seed}, ", end="")
+        print(f"{done.seconds:.0f} s{', FAILED' if done.error else ''}", flush=True)
+    lines, kept = seeds.report(found)
+    print("\n".join(lines))
+    if not kept:
+        raise SystemExit("the margins are not kept")
+
+
+def _write(file, value):
+    (BUILD / file).write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m press", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("book", help="execute the chapters and build the book")
+    commands.add_parser("pdf", help="print the built book into _build/book.pdf")
     move = commands.add_parser("address", help="write the repository's address everywhere")
     move.add_argument("url", help="as a browser shows it: https://github.com/someone/generative-modelling-checked")
+    many = commands.add_parser("seeds", help="the margins of every check under many seeds")
+    many.add_argument("--seeds", type=int, nargs="+", default=list(range(40)), help="default: 0 to 39")
+    many.add_argument("--chapters", nargs="+", default=[], help="beginnings of chapters' names; default: all")
     arguments = parser.parse_args()
     if arguments.command == "book":
         book()
+    elif arguments.command == "seeds":
+        try_seeds(arguments.seeds, arguments.chapters)
+    elif arguments.command == "pdf":
+        print(f"The book in print is at {pdf.make().as_uri()}")
     else:
         address.move(arguments.url)
 

@@ -29,6 +29,12 @@ def name(path, root=ROOT):
     return path.relative_to(root / "chapters").with_suffix("").as_posix()
 
 
+def code(path):
+    """The code cells of the chapter at `path` with their positions."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [(position, cell.source) for position, cell in enumerate(cells) if cell.cell_type == "code"]
+
+
 def configuration(root=ROOT):
     return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
 

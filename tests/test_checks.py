@@ -8,7 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from helpers.checks import Case, CheckFailed, Result, Rival, check, exponent, replicates
+from helpers import checks
+from helpers.checks import WAYS, Case, CheckFailed, Result, Rival, exponent, replicates
 from helpers.measurements import Exponent, Replicates
 
 pytestmark = pytest.mark.usefixtures("record")
@@ -20,10 +21,15 @@ def runs(mean, error, number=10_000):
     return replicates(mean + sides * np.asarray(error) * np.sqrt(number - 1))
 
 
+def check(claim, by="library", **arguments):
+    return checks.check(claim, by=by, **arguments)
+
+
 # One sound check of each kind; each test spoils one thing.
 SOUND = {
     "exact": {"measured": [1.0, 2.0], "expected": [1.0, 2.0], "tolerance": 0.01, "rivals": {"off": [1.0, 2.1]}},
-    "exact, scaled": {"measured": 0.001, "expected": 0.0, "tolerance": 0.01, "scale": 1, "rivals": {"off": 0.1}},
+    "exact, scaled": {"measured": 0.001, "expected": 0.0, "tolerance": 0.01, "scale": 1, "unit": "of one",
+                      "rivals": {"off": 0.1}},
     "statistical": {"measured": runs([3.0, 0.0], 1.0), "expected": [3.0, 1.0], "rivals": {"off": [3.0, 20.0]}},
     "asymptotic": {"measured": Exponent(2.0, 0.1), "expected": 2.05, "rivals": {"off": 1.5}},
     "at most": {
@@ -82,7 +88,7 @@ def test_a_rival_equal_to_expected_fails(kind):
 NEAR = [  # the kind, a rival just too near, one just far enough
     ("exact", [1.0, 2.039], [1.0, 2.041]),
     ("exact", [1.0, 1.961], [1.0, 1.959]),
-    ("exact", [1.021, 2.0], [1.041, 2.0]),
+    ("exact", [1.019, 2.0], [1.021, 2.0]),
     ("exact, scaled", -0.0185, -0.0195),
     ("exact, scaled", 0.0205, 0.0215),
     ("statistical", [3.0, 9.95], [3.0, 10.05]),
@@ -160,16 +166,20 @@ def test_one_mean_out_of_order_is_enough_to_fail(relation, kept, broken):
 
 def test_a_failure_shows_every_number():
     with pytest.raises(CheckFailed) as failure:
-        check("talk-sign", measured=[7.0, 2.25], expected=[7.0, 2.5], tolerance=0.01, scale=1,
+        check("talk-sign", measured=[7.0, 2.25], expected=[7.0, 2.5], tolerance=0.01, scale=1, unit="of one",
               rivals={"no sign": [7.0, -2.5], "near": [7.0, 2.24]}, label="at two")  # fmt: skip
     message = str(failure.value)
     for shown in ("talk-sign", "at two", "(2), a slide", "The derivative of x² is 2x.", "✗ fails", "worst of 2 cases"):
         assert shown in message
     lines = message.splitlines()
     assert any(re.match(r" +measured +2\.25 ", line) for line in lines)
-    assert any(re.match(r" +expected +2\.5 +0\.25 error / 1", line) for line in lines)
-    assert any(re.match(r" +rival: no sign +−2\.5 +rejected, 4\.75 error / 1", line) for line in lines)
-    assert any(re.match(r" +rival: near +2\.24 +NOT REJECTED, 0\.01 error / 1", line) for line in lines)
+    assert any(re.match(r" +expected +2\.5 +0\.25 error, of one", line) for line in lines)
+    assert any(
+        re.match(r" +rival: no sign +−2\.5 +rejected, 4\.75 error, of one, off in 1 of 2", line) for line in lines
+    )
+    assert any(
+        re.match(r" +rival: near +2\.24 +NOT REJECTED, 0\.01 error, of one, off in 0 of 2", line) for line in lines
+    )
 
 
 def test_a_survivor_is_shown_with_its_distance():
@@ -283,10 +293,99 @@ def test_a_tolerance_that_is_no_number_above_zero_is_refused(kind, tolerance):
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), "1", True, [1.0, 1.0]])
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), "1", True, [1.0, 0.0]])
 def test_a_scale_that_is_no_number_above_zero_is_refused(kind, scale):
-    with pytest.raises(ValueError, match="scale: wanted a number above zero, got "):
-        sound(kind, scale=scale)
+    with pytest.raises(ValueError, match="scale: wanted .*numbers"):
+        sound(kind, scale=scale, unit="of one")
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("words", [{"scale": 1.0, "unit": None}, {"scale": 1.0, "unit": " "}, {"unit": "of one"}])
+def test_a_scale_and_the_words_for_its_unit_go_together(kind, words):
+    with pytest.raises(ValueError, match="unit: wanted a few words that say what the unit is, where a scale is given"):
+        sound(kind, **{"scale": None, **words})
+
+
+@pytest.mark.parametrize("scale", [[1.0, 1.0, 1.0], np.ones(5)])
+def test_a_scale_of_another_number_of_components_is_refused(scale):
+    with pytest.raises(ValueError, match="scale: wanted one number, or one for each of 2 components"):
+        sound("exact", scale=scale, unit="of one")
+
+
+def test_each_component_has_its_own_size_or_its_own_scale():
+    small = {"measured": [1e-6, 1e6], "tolerance": 0.01, "rivals": {"off": [2e-6, 1e6]}}
+    result = check("talk-sum", expected=[1e-6, 1e6], **small)
+    assert (result.rivals[0].off, result.rivals[0].cases) == (1, 2)
+    with pytest.raises(CheckFailed, match="disagree"):
+        check("talk-sum", expected=[1.02e-6, 1e6], **small)
+    assert check("talk-sum", expected=[1.02e-6, 1e6], scale=[1e-5, 1e6], unit="of its terms", measured=[1e-6, 1e6],
+                 tolerance=0.01, rivals={"off": [2e-6, 2e6]}).rivals[0].off == 2  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["", "by hand", None, 3, ["simulated"]])
+def test_how_it_was_measured_is_one_of_a_short_list(by):
+    with pytest.raises(ValueError, match="by: wanted one of .*'quadrature'.*, got "):
+        sound("exact", by=by)
+    with pytest.raises(TypeError, match="by"):
+        checks.check("talk-sum", **SOUND["exact"])
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_how_it_was_measured_is_kept(by):
+    assert sound("exact", by=by).record()["by"] == by
+
+
+MIRRORED = [
+    ("below", Case([2.0, 3.0], [1.0, 2.0])),
+    ("below", Case([-1.0, -2.0], [-2.0, -3.0])),
+    ("below", [-1.0, -2.0]),
+    ("above", Case([1.0, 2.0], [2.0, 3.0])),
+    ("statistically below", Case(runs(-1.0, 0.1), -2.0)),
+    ("at most", Case([1.0, 1.0], [0.95, 0.5])),
+    ("exact, scaled", -0.001),
+]
+
+
+@pytest.mark.parametrize(("kind", "rival"), MIRRORED)
+def test_the_measurement_turned_around_is_no_rival(kind, rival):
+    with pytest.raises(ValueError, match=r"rivals\['turned'\]: wanted somebody's answer, got the measurement"):
+        sound(kind, rivals={"turned": rival})
+
+
+def test_a_sign_turned_is_a_rival():
+    assert sound("exact", rivals={"no minus": [-1.0, -2.0]}).rivals[0].rejected
+
+
+SHARES = [  # the kind, what is expected, the share of the tolerance that is used
+    ("exact", [1.0, 1.99], 0.502513),
+    ("exact, scaled", 0.0, 0.1),
+    ("statistical", [3.0, 1.0], 0.2),
+    ("asymptotic", 2.05, 0.5),
+    ("at most", [1.0, 1.0], 0.5),
+    ("below", [2.0, 3.0], 0.3),
+    ("statistically below", 2.0, 0.5),
+]
+
+
+@pytest.mark.parametrize(("kind", "expected", "share"), SHARES)
+def test_the_share_of_the_tolerance_is_kept(kind, expected, share):
+    assert sound(kind, expected=expected).record()["used"] == pytest.approx(share, rel=0.01)
+
+
+NEARNESS = [  # the kind, a rival, how near it is to surviving
+    ("exact", [1.0, 2.08], 0.5),
+    ("statistical", [3.0, 20.0], 0.5),
+    ("asymptotic", 1.6, 0.5),
+    ("at most", [0.9, 0.9], 0.4),
+    ("at most", [2.0, 2.0], 0.2 / 1.05),
+    ("below", [1.5, 1.2], 0.75),
+    ("statistically below", -0.5, 10 / 15),
+]
+
+
+@pytest.mark.parametrize(("kind", "rival", "near"), NEARNESS)
+def test_how_near_a_rival_comes_is_kept(kind, rival, near):
+    assert sound(kind, rivals={"off": rival}).record()["rivals"][0]["near"] == pytest.approx(near, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", UNCERTAIN)
@@ -376,7 +475,7 @@ CASES = {  # the kind, a case that is rejected, one that is not
     "at least": (Case([1.0], [2.0]), Case([1.99], [2.0])),
     "below": (Case([3.0], [2.0]), Case([1.0], [2.0])),
     "above": (Case([1.0], [2.0]), Case([3.0], [2.0])),
-    "statistically below": (Case(runs(1.0, 0.1), -1.0), Case(runs(1.0, 0.1), 3.0)),
+    "statistically below": (Case(runs(1.0, 0.1), -2.0), Case(runs(1.0, 0.1), 3.0)),
     "statistically above": (Case(runs(1.0, 0.1), 3.0), Case(runs(1.0, 0.1), 0.5)),
 }
 
@@ -392,7 +491,7 @@ def test_a_case_is_a_rival_of_its_own_shape(kind):
 
 def test_a_case_shows_what_was_measured_in_it():
     (rival,) = sound("exact", rivals={"dropped": Case([4.0, 7.0], [4.0, 5.0])}).rivals
-    assert rival == Rival("dropped", 7.0, 5.0, 0.4, True)
+    assert rival == Rival("dropped", 7.0, 5.0, 0.4, 1, 2, pytest.approx(0.05), True)
 
 
 @pytest.mark.parametrize("kind", SOUND)
@@ -406,7 +505,7 @@ def test_a_case_measured_in_another_way_is_refused(kind, measured):
 
 
 def test_a_case_whose_expected_is_zero_says_so():
-    with pytest.raises(ValueError, match=r"scale: wanted .*, as rivals\['case'\] is zero everywhere"):
+    with pytest.raises(ValueError, match=r"scale: wanted .*, as rivals\['case'\] is zero somewhere"):
         sound("exact", rivals={"case": Case(1.0, 0.0)})
 
 
@@ -437,7 +536,7 @@ def test_the_worst_case_is_the_one_that_is_shown():
     ("kind", "unit", "wanted"),
     [
         ("exact", "relative error", ["0.01"]),
-        ("exact, scaled", "error / 1", ["0.01"]),
+        ("exact, scaled", "error, of one", ["0.01"]),
         ("statistical", "standard errors", ["5"]),
         ("asymptotic", "half-widths", ["1"]),
         ("at most", "relative gap", ["−0.01", "0.1"]),
@@ -482,8 +581,8 @@ SAMPLES = arrays.arrays(np.float64, st.integers(1, 8), elements=st.floats(-1e3, 
 @settings(deadline=None)
 @given(SAMPLES, st.floats(1e-12, 0.3), st.data())
 def test_an_exact_check_passes_if_and_only_if_the_error_is_within_the_tolerance(expected, tolerance, data):
-    scale = np.abs(expected).max()
-    assume(scale > 1e-3)
+    scale = np.abs(expected)
+    assume(scale.min() > 1e-3)
     factors = data.draw(arrays.arrays(np.float64, expected.shape, elements=st.floats(-2, 2)))
     measured = expected + factors * tolerance * scale
     arguments = {
@@ -492,7 +591,7 @@ def test_an_exact_check_passes_if_and_only_if_the_error_is_within_the_tolerance(
         "tolerance": tolerance,
         "rivals": {"far": expected + 9 * scale},
     }
-    if np.abs(measured - expected).max() / scale <= tolerance:
+    if (np.abs(measured - expected) / scale).max() <= tolerance:
         assert check("talk-sum", **arguments).holds
     else:
         with pytest.raises(CheckFailed, match="disagree"):
@@ -502,9 +601,9 @@ def test_an_exact_check_passes_if_and_only_if_the_error_is_within_the_tolerance(
 @settings(deadline=None)
 @given(SAMPLES, st.floats(1e-12, 1e-3), st.sampled_from([1.05, 0.95, -1.0]), st.sampled_from([1, None]))
 def test_an_expected_off_by_five_per_cent_or_by_its_sign_fails_and_is_rejected(truth, tolerance, factor, scaled):
-    assume(np.abs(truth).max() > 1e-3)
+    assume(np.abs(truth).min() > 1e-3)
     scale = scaled and float(np.abs(truth).max())
-    arguments = {"measured": truth, "tolerance": tolerance, "scale": scale}
+    arguments = {"measured": truth, "tolerance": tolerance, "scale": scale, "unit": scaled and "of the largest"}
     with pytest.raises(CheckFailed, match="disagree"):
         check("talk-sum", expected=factor * truth, rivals={"far": truth + 9 * np.abs(truth).max()}, **arguments)
     assert check("talk-sum", expected=truth, rivals={"mutant": factor * truth}, **arguments).rivals[0].rejected
@@ -539,10 +638,18 @@ def test_the_record_is_whole_and_goes_through_json(kind):
     record = result.record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["id"] == "talk-sum"
-    assert set(record) == {"id", "label", "agreement", "relation", "measured", "error", "expected", "distance", "unit",
-                           "wanted", "cases", "rivals"}  # fmt: skip
+    assert set(record) == {"id", "label", "by", "agreement", "relation", "measured", "error", "expected", "distance",
+                           "unit", "wanted", "cases", "used", "rivals"}  # fmt: skip
     assert [rival["name"] for rival in record["rivals"]] == list(SOUND[kind]["rivals"])
-    assert {key for rival in record["rivals"] for key in rival} == {"name", "value", "against", "distance"}
+    assert {key for rival in record["rivals"] for key in rival} == {
+        "name",
+        "value",
+        "against",
+        "distance",
+        "off",
+        "cases",
+        "near",
+    }
     assert (record["error"] is None) == (kind in NUMBERS)
 
 

@@ -1,4 +1,5 @@
 from html.parser import HTMLParser
+from itertools import combinations
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -134,9 +135,53 @@ def test_the_style_is_white_with_the_books_colours(style):
     assert list(matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]) == list(COLOURS.values())
 
 
-def test_every_colour_is_seen_on_white():
-    def luminance(colour):
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
-        return np.dot([0.2126, 0.7152, 0.0722], linear)
+WHITE, DARK = np.ones(3), np.full(3, 0x12 / 255)  # the page's two grounds
+INK = {"text": "black", **COLOURS}
 
-    assert all(1.05 / (luminance(colour) + 0.05) >= 3 for colour in COLOURS.values())
+
+def rgb(colour):
+    return np.array(matplotlib.colors.to_rgb(colour))
+
+
+def turned(colour):
+    """A figure's colour on the page in the dark, as `_static/book.css` makes it: inverted, its hue put back, screened.
+
+    The matrix is that of `hue-rotate(180deg)` in the filter effects of CSS: it keeps the luma and turns the rest round.
+    """
+    luma = np.array([0.213, 0.715, 0.072])
+    inverted = 1 - rgb(colour)
+    found = np.clip(2 * luma @ inverted - inverted, 0, 1)
+    return 1 - (1 - found) * (1 - DARK)
+
+
+def contrast(colour, ground):
+    def luminance(values):
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted([luminance(colour), luminance(ground)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_in_the_dark_the_white_ground_is_the_pages_and_hues_stay():
+    np.testing.assert_allclose(turned("white"), DARK, atol=1e-12)
+    np.testing.assert_allclose(turned("black"), WHITE, atol=1e-12)
+    for name in ("blue", "orange", "green", "purple", "yellow"):
+        before, after = (
+            matplotlib.colors.rgb_to_hsv(colour)[0] for colour in (rgb(COLOURS[name]), turned(COLOURS[name]))
+        )
+        assert abs((after - before + 0.5) % 1 - 0.5) < 1 / 12, name
+
+
+@pytest.mark.parametrize("name", INK)
+def test_every_colour_is_seen_on_both_grounds(name):
+    enough = 4.5 if name == "text" else 3
+    assert contrast(rgb(INK[name]), WHITE) >= enough
+    assert contrast(turned(INK[name]), DARK) >= enough
+
+
+def test_no_two_colours_come_nearer_in_the_dark():
+    def nearest(seen):
+        return min(np.linalg.norm(seen(a) - seen(b)) for a, b in combinations(INK.values(), 2))
+
+    assert nearest(turned) >= nearest(rgb) >= 0.2

@@ -13,6 +13,7 @@ from helpers.checks import Result, Rival
 from helpers.claims import Claim, Lecture
 from press import address, ledger
 from press.execution import fingerprint
+from press.extension import Counts, typeset
 from press.notebooks import ROOT, Call, calls, chapters, configuration
 from press.notebooks import name as chapter_name
 
@@ -138,9 +139,9 @@ def test_a_check_in_another_chapter_than_the_records_is_a_fault():
 
 def executed(claim=SUM, label="", rival="one"):
     """A chapter as the press gets it back: executed, with the record of one check, and its seconds."""
-    rivals = (Rival(rival, 1.0, 2.0, 0.5, True),)
-    numbers = (2.0, None, 2.0, 0.0)
-    result = Result(claim, label, "exact", "equals", *numbers, "relative error", "at most 1e-09", 1, True, rivals)
+    rivals = (Rival(rival, 1.0, 2.0, 0.5, 1, 1, 4e-9, True),)
+    numbers = (2.0, None, 2.0, 0.0, "relative error", "at most 1e-09", 1, 0.0, True)
+    result = Result(claim, label, "library", "exact", "equals", *numbers, rivals)
     data, metadata = result._repr_mimebundle_()
     notebook = code("check(...)")
     notebook.cells[0].outputs = [nbformat.v4.new_output("execute_result", data, metadata=metadata)]
@@ -184,6 +185,7 @@ def test_an_unchecked_claim_says_why(build):
 
 def test_an_entry_has_the_numbers_of_its_check(build):
     (entry,) = json.loads(json.dumps(build(SUM, CHECKED, left=executed())))
+    rival = {"name": "one", "value": 1.0, "against": 2.0, "distance": 0.5, "off": 1, "cases": 1, "near": 4e-9}
     assert entry | {"checks": None} == {
         "id": "book-sum",
         "lecture": "book",
@@ -191,12 +193,12 @@ def test_an_entry_has_the_numbers_of_its_check(build):
         "chapter": "part/one",
         "verdict": "holds",
         "agreement": "exact",
-        "by": None,
+        "by": "library",
         "measured": 2.0,
         "expected": 2.0,
         "distance": 0.0,
         "unit": "relative error",
-        "rivals": [{"name": "one", "value": 1.0, "against": 2.0, "distance": 0.5}],
+        "rivals": [rival],
         "statement": "One and one is two.",
         **dict.fromkeys(("conditions", "printed", "corrected", "why", "extraction", "thanks"), ""),
         "checks": None,
@@ -306,6 +308,43 @@ def test_the_published_ledger_has_all_but_the_cards(build):
     (check,) = ledger.public(entries)[0]["checks"]
     assert check | {"card": entries[0]["checks"][0]["card"]} == entries[0]["checks"][0]
     assert "card" not in check
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("falls like n^(−4/5) in both", "falls like n<sup>−4/5</sup> in both"),
+        ("n^(−4/(d + 4)), and x^γ", "n<sup>−4/(d + 4)</sup>, and x<sup>γ</sup>"),
+        ("∫f_h² − I_com⁻¹, p_θ(z|x)", "∫f<sub>h</sub>² − I<sub>com</sub>⁻¹, p<sub>θ</sub>(z|x)"),
+        ("a < b & c", "a &lt; b &amp; c"),
+    ],
+)
+def test_a_text_of_the_record_is_typeset(text, shown):
+    assert typeset(text) == shown
+
+
+def lecture_entry(lecture, chapter, verdict, reason=""):
+    checks = [] if verdict == "not checked" else [{"id": f"{lecture}-{chapter}", "label": "", "rivals": [1, 2]}]
+    return {"lecture": lecture, "chapter": chapter, "verdict": verdict, "reason": reason, "checks": checks}
+
+
+def test_the_front_page_counts_claims_by_verdict_and_chapter():
+    waiting = [("late/two", ledger.unwritten("late/two"))] * 3 + [("late/one", ledger.unwritten("late/one"))]
+    entries = [
+        lecture_entry("talk", "densities/a", "holds"),
+        lecture_entry("other", "densities/b", "wrong as printed"),
+        lecture_entry("talk", "densities/b", "not checked", "a matter of taste"),
+        *(lecture_entry("talk", chapter, "not checked", reason) for chapter, reason in waiting),
+        lecture_entry("book", "densities/a", "holds under conditions"),
+    ]
+    lines = "\n".join(Counts.lines(None, entries))
+    assert "The **2** lectures make **7** claims; **2** of them are checked" in lines
+    for verdict, count in zip(ledger.VERDICTS, (1, 0, 1, 5), strict=True):
+        assert f"{verdict}: **{count}**" in lines
+    assert "of which **4** wait for **2** chapters" in lines
+    assert "**1** claims of our own, **1** of them checked" in lines
+    assert "**3** checks hold, and with them **6** wrong answers" in lines
+    assert "* - densities\n  - 3\n  - 2\n  - \n* - late\n  - 4\n  - 0\n  - two 3, one 1" in lines
 
 
 @pytest.fixture

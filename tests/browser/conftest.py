@@ -7,10 +7,9 @@ from reader import HTML, Page
 from selenium import webdriver
 
 from press.notebooks import ROOT, contents
+from press.pdf import OPTIONS
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync --window-size=1300,900
---disable-background-networking --disable-component-update"""
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +24,7 @@ def chromium(tmp_path_factory):
     options.binary_location = programs["chromium"]
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    for option in (*OPTIONS.split(), "--host-resolver-rules=MAP * ~NOTFOUND", profile):
+    for option in (*OPTIONS.split(), "--window-size=1300,900", "--host-resolver-rules=MAP * ~NOTFOUND", profile):
         options.add_argument(option)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs["chromedriver"]))
     yield driver

@@ -72,10 +72,12 @@ def test_contrast_suffices(page, theme):
     assert page.run(CONTRAST) == []
 
 
-def test_figures_stay_white_in_the_dark(page):
-    page.show("dark")
-    look = "return arguments[0].map(getComputedStyle).map((style) => [style.backgroundColor, style.filter])"
-    assert all(found == ["rgb(255, 255, 255)", "none"] for found in page.run(look, page.all("article img")))
+def test_figures_are_turned_over_in_the_dark(page):
+    look = "return arguments[0].map(getComputedStyle).map((style) => [style.filter, style.mixBlendMode])"
+    for theme, wanted in (("light", ["none", "normal"]), ("dark", ["invert(1) hue-rotate(180deg)", "screen"])):
+        page.show(theme)
+        pictures = page.all("article img:not(.dark-light)")
+        assert all(style == wanted for style in page.run(look, pictures))
 
 
 @pytest.mark.parametrize("width", [1300, 390])

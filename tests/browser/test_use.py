@@ -3,7 +3,10 @@
 import json
 import re
 from collections import Counter
+from io import BytesIO
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from reader import HTML, parsed
 from selenium.webdriver.common.keys import Keys
@@ -71,6 +74,22 @@ def test_the_button_switches_dark_and_light(open_page):
         seen[theme] = page.run("return getComputedStyle(document.body).backgroundColor")
     assert set(seen) == {"light", "dark"}
     assert seen["light"] != seen["dark"]
+
+
+@pytest.mark.parametrize("selector", [".cell_output > figure img, .cell_output > img", "figure.frame-slider img"])
+def test_a_figure_takes_the_ground_of_the_page(chromium, open_page, selector):
+    page = open_page(first_with(selector))
+    picture = next(image for image in page.all(selector) if image.is_displayed())
+    colours = {}
+    for theme in ("light", "dark"):
+        page.show(theme)
+        ground = page.run("return getComputedStyle(document.body).backgroundColor")
+        pixels = plt.imread(BytesIO(picture.screenshot_as_png))[..., :3] * 255
+        np.testing.assert_allclose(pixels[8, 8], [float(v) for v in re.findall(r"[\d.]+", ground)[:3]], atol=1.5)
+        colours[theme] = pixels
+    assert colours["light"].min() < 80  # ink
+    assert colours["dark"].max() > 230
+    assert np.median(colours["dark"]) < 40
 
 
 def test_the_front_page_counts_what_the_ledger_holds(open_page, ledger):

@@ -1,0 +1,171 @@
+"""The margins of every check under many seeds: each chapter as plain Python, one process a run, no kernel."""
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from helpers.claims import load
+from helpers.measurements import SIGMAS
+from press.notebooks import code, name
+
+HALF = 0.5
+FALSE_ALARMS = 1e-3
+LOOSE = 100
+ROUNDING = 1e-12
+SHOWN = 20
+
+
+@dataclass
+class Run:
+    """One chapter under one seed: the records of its checks, its seconds, and what stopped it, if anything did."""
+
+    chapter: str
+    seed: int
+    found: list = field(default_factory=list)
+    error: str = ""
+    seconds: float = 0.0
+
+
+def run(chapter, path, seed):
+    """The `Run` of the `chapter` at `path` under `seed`; it wants a process of its own, which it changes."""
+    os.environ |= {"BOOK_SEED": str(seed), "TQDM_DISABLE": "1", "MPLBACKEND": "agg"}
+    import matplotlib.pyplot as plt
+    import torch
+    from IPython.display import display
+
+    from helpers import checks
+
+    torch.set_num_threads(1)
+    os.chdir(path.parent)
+    done, check, start = Run(chapter, seed), checks.check, time.perf_counter()
+
+    def keep(claim, **arguments):
+        result = check(claim, **arguments)
+        done.found.append(result.record() | {"tolerance": arguments.get("tolerance")})
+        return result
+
+    checks.check, plt.show = keep, lambda: plt.close("all")
+    namespace = {"__name__": "__main__", "display": display}
+    try:
+        for position, source in code(path):
+            exec(compile(source, f"{chapter}, cell {position}", "exec"), namespace)
+    except Exception:
+        done.error = traceback.format_exc(limit=-1)
+    done.seconds = time.perf_counter() - start
+    return done
+
+
+def pool(workers):
+    """A pool whose processes run one job each; where the system can, they start with what takes long to import."""
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload(
+            ["press.seeds", "matplotlib.pyplot", "torch", "IPython.display", "helpers.checks"]
+        )
+    return context.Pool(workers, maxtasksperchild=1)
+
+
+def runs(paths, seeds):
+    """Every chapter under every seed, as many at a time as there are cores, each `Run` as soon as it is done."""
+    jobs = [(name(path), path, seed) for seed in seeds for path in paths]
+    with pool(os.cpu_count()) as workers:
+        yield from workers.imap_unordered(_run, jobs)
+
+
+def _run(job):
+    return run(*job)
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A share of a check over all seeds: how much of its tolerance it `used`, or how near a rival came to surviving.
+
+    `share` is the largest over the seeds, under `seed`. Where the distance is in standard errors, `chance` is the
+    probability that a build fails here, from the number of components and the normal tail; elsewhere it is None.
+    """
+
+    check: str
+    rival: str
+    share: float
+    seed: int
+    chance: float | None
+
+    def __str__(self):
+        rival = f", rival {self.rival!r}" if self.rival else ""
+        chance = "" if self.chance is None else f", fails a build with probability {self.chance:.1g}"
+        return f"{self.share:5.2f}  {self.check}{rival} (seed {self.seed}){chance}"
+
+
+def margins(found):
+    """The `Margin` of every check and of every rival in the runs `found`."""
+    records = defaultdict(list)
+    for each in found:
+        for record in each.found:
+            records[f"{each.chapter}: {record['id']} {record['label']}".rstrip()].append((each.seed, record))
+    for check, entries in records.items():
+        first = entries[0][1]
+        noisy = first["unit"] == "standard errors"
+        used = [(record["used"], seed) for seed, record in entries]
+        chance = None
+        if noisy and first["relation"] == "equals":
+            chance = 2 * first["cases"] * stats.norm.sf(SIGMAS)
+        elif noisy:
+            chance = _short_of(SIGMAS, [record["distance"] for _, record in entries])
+        yield Margin(check, "", *max(used), chance)
+        for position, rival in enumerate(first["rivals"]):
+            of = [(record["rivals"][position], seed) for seed, record in entries]
+            near = max((one["near"], seed) for one, seed in of)
+            chance = _short_of(2 * SIGMAS, [one["distance"] for one, _ in of]) if noisy else None
+            yield Margin(check, rival["name"], *near, chance)
+
+
+def _short_of(wanted, scores):
+    """The probability that a score with the mean of these, and a standard error of one, falls short of `wanted`."""
+    return float(stats.norm.sf(np.mean(np.abs(scores)) - wanted))
+
+
+def loose(found):
+    """The exact checks whose tolerance is more than a hundred times their largest error, and above rounding."""
+    errors, tolerances = defaultdict(float), {}
+    for each in found:
+        for record in each.found:
+            if record["agreement"] == "exact":
+                check = f"{each.chapter}: {record['id']} {record['label']}".rstrip()
+                errors[check] = max(errors[check], record["distance"])
+                tolerances[check] = record["tolerance"]
+    for check, error in errors.items():
+        if tolerances[check] > max(LOOSE * error, ROUNDING):
+            yield f"{check}: tolerance {tolerances[check]:.1g}, largest error {error:.1g}"
+
+
+def report(found):
+    """What the runs `found` say, line by line, and whether they keep the rules."""
+    every = sorted(margins(found), key=lambda margin: -margin.share)
+    failed = [f"{each.chapter}, seed {each.seed}: {each.error}" for each in found if each.error]
+    narrow = [margin for margin in every if margin.chance is None and margin.share > HALF]
+    wide = list(loose(found))
+    by_chance = [margin for margin in every if margin.chance is not None]
+    alarms = sum(margin.chance for margin in by_chance)
+    claims = {claim.id: claim for claim in load()[1].values()}
+    checked = {record["id"] for each in found for record in each.found}
+    whole = alarms * len(claims) / max(len(checked), 1)
+    seeds = len({each.seed for each in found})
+    lines = [f"{len(found)} runs, {seeds} seeds, {sum(each.seconds for each in found):.0f} s of one core"]
+    lines += _listed("runs that failed", failed)
+    lines += _listed("nearest to the edge", every[:SHOWN])
+    lines += _listed("more than half of a tolerance", narrow)
+    lines += _listed("tolerances too loose", wide)
+    lines += _listed("most likely to fail by chance", sorted(by_chance, key=lambda one: -one.chance)[:SHOWN])
+    lines.append(f"expected false alarms a build: {alarms:.1g}; of a book that checks every claim: {whole:.1g}")
+    return lines, not (failed or narrow or wide or whole > FALSE_ALARMS)
+
+
+def _listed(title, entries):
+    return [f"{title}: {len(entries) or 'none'}", *(f"  {entry}" for entry in entries)]

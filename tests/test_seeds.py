@@ -1,0 +1,111 @@
+"""The margins of checks over many seeds: what counts as too near, and what a run of a chapter keeps."""
+
+import nbformat
+import pytest
+
+from helpers.claims import load
+from press import seeds
+from press.seeds import Run
+
+CHAPTER = """
+from helpers.checks import check, replicates
+from helpers.randomness import generator
+import torch
+x = torch.randn(400, generator=generator("a chapter")) + 1
+check("{claim}", measured=replicates(x), by="simulated", expected=1.0, rivals={{"none": 0.0}})
+"""
+
+
+def record(**changes):
+    sound = {"id": "a", "label": "", "relation": "equals", "agreement": "exact", "unit": "relative error", "cases": 3}
+    return sound | {"used": 0.1, "distance": 1e-9, "tolerance": 1e-8, "rivals": [{"near": 0.1, "name": "b"}]} | changes
+
+
+def found(**changes):
+    """Two seeds of one check, of which the second is spoilt."""
+    return [Run("part/one", 0, [record()]), Run("part/one", 1, [record(**changes)])]
+
+
+def noisy(cases, distance, rival, relation="equals"):
+    rivals = [{"name": "b", "near": 0.1, "distance": rival}]
+    return record(unit="standard errors", agreement="statistical", cases=cases, distance=distance, rivals=rivals,
+                  relation=relation)  # fmt: skip
+
+
+def test_sound_margins_keep_the_rules():
+    lines, kept = seeds.report(found())
+    assert kept
+    assert lines[0].startswith("2 runs, 2 seeds")
+
+
+SPOILT = [
+    ({"used": 0.51}, "more than half of a tolerance: 1", "part/one: a (seed 1)"),
+    ({"rivals": [{"near": 0.6, "name": "b"}]}, "more than half of a tolerance: 1", "part/one: a, rival 'b' (seed 1)"),
+]
+
+
+@pytest.mark.parametrize(("changes", "title", "line"), SPOILT)
+def test_one_seed_with_a_narrow_margin_is_enough(changes, title, line):
+    lines, kept = seeds.report(found(**changes))
+    assert not kept
+    assert title in lines
+    assert any(line in each for each in lines)
+
+
+@pytest.mark.parametrize(("tolerance", "kept"), [(1e-7, True), (2e-7, False)])
+def test_a_tolerance_far_above_the_largest_error_is_loose(tolerance, kept):
+    runs = [
+        Run("part/one", seed, [record(tolerance=tolerance, distance=error)]) for seed, error in enumerate([0, 1e-9])
+    ]
+    assert seeds.report(runs)[1] == kept
+    assert len(list(seeds.loose(runs))) == (not kept)
+
+
+def test_rounding_is_never_too_loose():
+    assert list(seeds.loose([Run("part/one", 0, [record(tolerance=1e-12, distance=0.0)])])) == []
+
+
+def test_a_failed_run_is_told():
+    lines, kept = seeds.report([*found(), Run("part/two", 7, [], "CheckFailed: it disagrees")])
+    assert not kept
+    assert "  part/two, seed 7: CheckFailed: it disagrees" in lines
+
+
+def test_the_chance_of_a_false_alarm_is_that_of_the_normal_tail():
+    check, rival = seeds.margins([Run("part/one", 0, [noisy(1000, 1.0, 40.0)])])
+    assert check.chance == pytest.approx(1000 * 5.733e-7, rel=1e-3)
+    assert rival.chance < 1e-100
+    assert not seeds.report([Run("part/one", 0, [noisy(10_000, 1.0, 40.0)])])[1]
+
+
+@pytest.mark.parametrize(("score", "chance"), [(5.0, 0.5), (8.0, 1.35e-3), (10.0, 2.87e-7)])
+def test_the_chance_that_an_order_is_missed_is_that_of_its_mean_score(score, chance):
+    check = next(seeds.margins([Run("part/one", 0, [noisy(1, score, -40.0, "above")])]))
+    assert check.chance == pytest.approx(chance, rel=1e-2)
+
+
+def test_the_worst_seed_counts():
+    check, rival = seeds.margins(found(used=0.3))
+    assert (check.share, check.seed) == (0.3, 1)
+    assert (rival.share, rival.rival) == (0.1, "b")
+
+
+def chapter(folder, source):
+    path = folder / "one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+    return path
+
+
+def test_a_chapter_runs_without_a_kernel_under_each_seed(tmp_path):
+    claim = next(claim.id for claim in load()[1].values() if claim.statement)
+    sound, broken = tmp_path / "sound", tmp_path / "broken"
+    sound.mkdir()
+    broken.mkdir()
+    jobs = [("part/one", chapter(sound, CHAPTER.format(claim=claim)), seed) for seed in (3, 4)]
+    jobs.append(("part/two", chapter(broken, "1 / 0"), 0))
+    with seeds.pool(1) as workers:
+        one, other, stopped = workers.starmap(seeds.run, jobs, chunksize=1)
+    assert (one.chapter, one.seed, one.error, stopped.found) == ("part/one", 3, "", [])
+    assert one.found[0]["distance"] != other.found[0]["distance"]
+    assert one.found[0]["used"] <= 1
+    assert "ZeroDivisionError" in stopped.error
