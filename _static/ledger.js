@@ -9,7 +9,7 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   const body = table.tBodies[0];
   const rows = [...body.rows];
-  const words = new Map(rows.map((row) => [row, [...row.cells].map((cell) => cell.textContent.trim())]));
+  const words = new Map(rows.map((row) => [row, [...row.cells].map((cell) => cell.textContent.replaceAll("\u200b", "").trim())]));
   const heads = [...table.tHead.rows[0].cells];
   const names = heads.map((head) => head.textContent.trim());
 

@@ -1,4 +1,4 @@
-"""The repository's address: written in `_config.yml`, repeated in every set-up cell and in the README."""
+"""The repository's address: written in `_config.yml`, repeated in every set-up cell, the README and the citation."""
 
 import re
 
@@ -15,11 +15,11 @@ def setup_cell(root=ROOT):
 
 
 def move(url, root=ROOT):
-    """Write `url` into `_config.yml` and wherever the old address stands: README, CONTRIBUTING, the set-up cells."""
+    """Write `url` into `_config.yml` and wherever the old address stands: README and the like, the set-up cells."""
     if not re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+(?<!\.git)", url):
         raise SystemExit(f"url: wanted https://github.com/someone/a-book or the like, got {url!r}")
     old = configuration(root)["repository"]["url"]
-    for path in (root / "_config.yml", root / "README.md", root / "CONTRIBUTING.md"):
+    for path in (root / name for name in ("_config.yml", "README.md", "CONTRIBUTING.md", "CITATION.cff")):
         path.write_text(path.read_text(encoding="utf-8").replace(old, url), encoding="utf-8")
     for path in chapters(root):
         notebook = nbformat.read(path, as_version=4)

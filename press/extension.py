@@ -1,6 +1,7 @@
 """The Sphinx directives of the pages that are made from the ledger: nothing on them is typed by hand."""
 
 import json
+import re
 from collections import Counter
 from html import escape
 from pathlib import Path
@@ -21,6 +22,12 @@ MANY = ("agreement", "by")  # the columns of which a claim with several checks m
 MARKS = dict(zip(VERDICTS, ("✓", "◐", "✗", "·"), strict=True))
 
 
+def typeset(text):
+    """A text of the record as HTML, with its exponents raised, n^(−4/5), and its indices lowered, f_h."""
+    text = re.sub(r"\^\(((?:[^()]|\([^()]*\))*)\)|\^([^\W_])", lambda m: f"<sup>{m[1] or m[2]}</sup>", escape(text))
+    return re.sub(r"(?<=\w)_([A-Za-zα-ω]+)", r"<sub>\1</sub>", text)
+
+
 class Generated(SphinxDirective):
     """A directive whose text is Markdown made from `_build/ledger.json`."""
 
@@ -35,7 +42,7 @@ class Generated(SphinxDirective):
         """A link to the card of the claim's first check."""
         first = entry["checks"][0]
         up = "../" * self.env.docname.count("/")
-        return f'<a href="{up}chapters/{entry["chapter"]}.html#{first["anchor"]}">{escape(text)}</a>'
+        return f'<a href="{up}chapters/{entry["chapter"]}.html#{first["anchor"]}">{typeset(text)}</a>'
 
 
 class Counts(Generated):
@@ -86,12 +93,13 @@ class Ledger(Generated):
         yield from _row(*COLUMNS)
         for entry in ledger:
             chapter = entry["chapter"]
+            shown = chapter.replace("/", "/\u200b")  # where the line may break
             ways = {name: dict.fromkeys(filter(None, (check.get(name) for check in entry["checks"]))) for name in MANY}
             yield from _row(
                 entry["lecture"].capitalize(),
                 entry["place"],
                 self._claim(entry),
-                chapter if _waits(entry) or not entry["checks"] else f"{{doc}}`{chapter} </chapters/{chapter}>`",
+                f"{{doc}}`{shown} </chapters/{chapter}>`" if entry["checks"] else shown,
                 f"{MARKS[entry['verdict']]} {entry['verdict']}",
                 *(", ".join(found) for found in ways.values()),
                 *_numbers(entry),
@@ -102,7 +110,7 @@ class Ledger(Generated):
         if not entry["checks"]:
             return f"`{entry['id']}`" + (" (not written yet)" if _waits(entry) else f": {entry['reason']}")
         more = len(entry["checks"]) - 1
-        conditions = f" *If* {entry['conditions']}." if entry["conditions"] else ""
+        conditions = f" *If* {typeset(entry['conditions'])}." if entry["conditions"] else ""
         return self.link(entry, entry["statement"]) + (f" (and {more} more)" if more else "") + conditions
 
 
@@ -205,7 +213,8 @@ def _row(*cells):
 def _numbers(entry):
     if not entry["checks"]:
         return "", "", ""
-    return number(entry["measured"]), number(entry["expected"]), f"{number(entry['distance'], 2)} {entry['unit']}"
+    found = (number(entry[name], 4) for name in ("measured", "expected"))
+    return *found, f"{number(entry['distance'], 2)} {entry['unit']}"
 
 
 def _rank(part):

@@ -57,6 +57,10 @@ def test_claims_and_checks_go_together():
     assert list(ledger.faults(ledger.written(), load()[1])) == []
 
 
+def test_every_erratum_has_its_number():
+    assert list(ledger.misnumbered(ledger.register(), load()[1])) == []
+
+
 def test_every_page_of_the_contents_exists():
     assert [page for page in contents() if not any((ROOT / f"{page}.{end}").is_file() for end in ("md", "ipynb"))] == []
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import yaml
 
@@ -153,3 +155,11 @@ def test_a_claim_stands_in_the_file_of_its_part():
     for path in files()[1:]:
         chapters = {entry["chapter"] for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]}
         assert {chapter.split("/")[0] for chapter in chapters} == {path.parent.name}
+
+
+def test_the_wheel_takes_every_file_of_the_record():
+    package = (source().parent / "pyproject.toml").read_text(encoding="utf-8")
+    taken = re.findall(r'"/(chapters/[^"]+)"', re.search(r"targets.wheel\]\ninclude = (.*)", package)[1])
+    assert re.search(r'targets.wheel.sources\]\n"chapters" = "helpers/record"', package)
+    for path in files():
+        assert any(path.match(pattern) for pattern in taken), path

@@ -13,6 +13,7 @@ from helpers.checks import Result, Rival
 from helpers.claims import Claim, Lecture
 from press import address, ledger
 from press.execution import fingerprint
+from press.extension import Counts, typeset
 from press.notebooks import ROOT, Call, calls, chapters, configuration
 from press.notebooks import name as chapter_name
 
@@ -136,9 +137,9 @@ def test_a_check_in_another_chapter_than_the_records_is_a_fault():
     assert faults(CHECKED, chapter="part/two") == ["book-sum belongs to part/one and is checked elsewhere"]
 
 
-def executed(claim=SUM, label=""):
+def executed(claim=SUM, label="", rival="one"):
     """A chapter as the press gets it back: executed, with the record of one check, and its seconds."""
-    rivals = (Rival("one", 1.0, 2.0, 0.5, 1, 1, 4e-9, True),)
+    rivals = (Rival(rival, 1.0, 2.0, 0.5, 1, 1, 4e-9, True),)
     numbers = (2.0, None, 2.0, 0.0, "relative error", "at most 1e-09", 1, 0.0, True)
     result = Result(claim, label, "library", "exact", "equals", *numbers, rivals)
     data, metadata = result._repr_mimebundle_()
@@ -192,7 +193,7 @@ def test_an_entry_has_the_numbers_of_its_check(build):
         "chapter": "part/one",
         "verdict": "holds",
         "agreement": "exact",
-        "by": None,
+        "by": "library",
         "measured": 2.0,
         "expected": 2.0,
         "distance": 0.0,
@@ -233,12 +234,125 @@ def test_a_ledger_with_faults_is_not_built(build, found, left, fault):
         build(SUM, *found, left=left)
 
 
+ERRATUM = {"lecture": "book", "number": 1, "claim": "book-sum", "found": "2026-01-02", "withdrawn": ""}
+SECOND = ERRATUM | {"number": 2, "claim": "book-more"}
+NUMBERED = {
+    "book-sum": MISPRINTED,
+    "book-more": replace(MISPRINTED, id="book-more"),
+    "book-true": replace(SUM, id="book-true"),
+}
+
+
+def test_a_register_is_read_lecture_by_lecture(tmp_path):
+    path = tmp_path / "errata.yml"
+    path.write_text('book: [{number: 1, claim: book-sum, found: "2026-01-02"}]', encoding="utf-8")
+    assert ledger.register(path) == [ERRATUM]
+
+
+@pytest.mark.parametrize(
+    "errata",
+    [
+        [ERRATUM, SECOND],
+        [
+            ERRATUM | {"claim": "book-true", "withdrawn": "the slide is right"},
+            SECOND,
+            SECOND | {"number": 3, "claim": "book-sum"},
+        ],
+    ],
+)
+def test_errata_with_their_numbers_have_no_fault(errata):
+    assert list(ledger.misnumbered(errata, NUMBERED)) == []
+
+
+@pytest.mark.parametrize(
+    ("errata", "fault"),
+    [
+        ([ERRATUM], "book-more has a printed form and no number"),
+        ([ERRATUM, SECOND, SECOND | {"number": 3}], "book-more has 2 numbers"),
+        ([ERRATUM, SECOND | {"number": 3}], "book: the numbers do not run from 1 to 2"),
+        ([ERRATUM, SECOND | {"number": 1}], "book: the numbers do not run from 1 to 2"),
+        ([ERRATUM, SECOND | {"found": "2026-01-01"}], "book: an erratum is older than the one before it"),
+        ([ERRATUM, SECOND | {"withdrawn": "right"}], "book-more: a printed form or a reason"),
+        ([ERRATUM, SECOND, SECOND | {"number": 3, "claim": "book-true"}], "book-true: a printed form or a reason"),
+        ([ERRATUM, SECOND, SECOND | {"number": 3, "claim": "book-none"}], "book-none is no claim of book"),
+        ([ERRATUM, SECOND, ERRATUM | {"lecture": "other", "claim": "book-true"}], "book-true is no claim of other"),
+    ],
+)
+def test_a_fault_of_numbering_is_named(errata, fault):
+    (sentence,) = ledger.misnumbered(errata, NUMBERED)
+    assert fault in sentence
+
+
+def test_an_erratum_is_published_with_its_number_date_and_evidence(build):
+    call = replace(CHECKED, rivals=("as printed",))
+    entries = build(MISPRINTED, call, left=executed(MISPRINTED, rival="as printed"))
+    (erratum,) = json.loads(json.dumps(ledger.errata(entries, [ERRATUM])))
+    assert erratum["number"] == "Book 1"
+    assert (erratum["id"], erratum["found"], erratum["withdrawn"]) == ("book-sum", "2026-01-02", "")
+    assert (erratum["printed"], erratum["as printed"], erratum["measured"]) == ("three", 1.0, 2.0)
+    assert erratum["evidence"] == "chapters/part/one.html#check-book-sum"
+
+
+def test_an_erratum_that_no_check_proves_is_not_published(build):
+    assert ledger.errata(build(MISPRINTED), [ERRATUM]) == []
+
+
+def test_an_erratum_that_is_withdrawn_stays_with_its_number(build):
+    (erratum,) = ledger.errata(build(SUM), [ERRATUM | {"withdrawn": "the slide is right"}])
+    assert (erratum["number"], erratum["withdrawn"]) == ("Book 1", "the slide is right")
+    assert "printed" not in erratum
+
+
+def test_the_published_ledger_has_all_but_the_cards(build):
+    entries = build(SUM, CHECKED, left=executed())
+    (check,) = ledger.public(entries)[0]["checks"]
+    assert check | {"card": entries[0]["checks"][0]["card"]} == entries[0]["checks"][0]
+    assert "card" not in check
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("falls like n^(−4/5) in both", "falls like n<sup>−4/5</sup> in both"),
+        ("n^(−4/(d + 4)), and x^γ", "n<sup>−4/(d + 4)</sup>, and x<sup>γ</sup>"),
+        ("∫f_h² − I_com⁻¹, p_θ(z|x)", "∫f<sub>h</sub>² − I<sub>com</sub>⁻¹, p<sub>θ</sub>(z|x)"),
+        ("a < b & c", "a &lt; b &amp; c"),
+    ],
+)
+def test_a_text_of_the_record_is_typeset(text, shown):
+    assert typeset(text) == shown
+
+
+def lecture_entry(lecture, chapter, verdict, reason=""):
+    checks = [] if verdict == "not checked" else [{"id": f"{lecture}-{chapter}", "label": "", "rivals": [1, 2]}]
+    return {"lecture": lecture, "chapter": chapter, "verdict": verdict, "reason": reason, "checks": checks}
+
+
+def test_the_front_page_counts_claims_by_verdict_and_chapter():
+    waiting = [("late/two", ledger.unwritten("late/two"))] * 3 + [("late/one", ledger.unwritten("late/one"))]
+    entries = [
+        lecture_entry("talk", "densities/a", "holds"),
+        lecture_entry("other", "densities/b", "wrong as printed"),
+        lecture_entry("talk", "densities/b", "not checked", "a matter of taste"),
+        *(lecture_entry("talk", chapter, "not checked", reason) for chapter, reason in waiting),
+        lecture_entry("book", "densities/a", "holds under conditions"),
+    ]
+    lines = "\n".join(Counts.lines(None, entries))
+    assert "The **2** lectures make **7** claims; **2** of them are checked" in lines
+    for verdict, count in zip(ledger.VERDICTS, (1, 0, 1, 5), strict=True):
+        assert f"{verdict}: **{count}**" in lines
+    assert "of which **4** wait for **2** chapters" in lines
+    assert "**1** claims of our own, **1** of them checked" in lines
+    assert "**3** checks hold, and with them **6** wrong answers" in lines
+    assert "* - densities\n  - 3\n  - 2\n  - \n* - late\n  - 4\n  - 0\n  - two 3, one 1" in lines
+
+
 @pytest.fixture
 def house(tmp_path):
     """A copy of the files on which execution and address rest."""
     for path in ("helpers", "press", "chapters"):
         shutil.copytree(ROOT / path, tmp_path / path, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in ("_config.yml", "_toc.yml", "README.md", "CONTRIBUTING.md", "requirements.txt"):
+    for path in ("_config.yml", "_toc.yml", "README.md", "CONTRIBUTING.md", "CITATION.cff", "requirements.txt"):
         shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path
 
@@ -302,11 +416,11 @@ URL = "https://github.com/someone/a-book"
 
 def test_moving_writes_the_address_everywhere(house):
     old = configuration(house)["repository"]["url"]
-    for path in ("README.md", "CONTRIBUTING.md"):
+    for path in ("README.md", "CONTRIBUTING.md", "CITATION.cff"):
         (house / path).write_text(f"See {old}/issues.\n", encoding="utf-8")
     address.move(URL, house)
     assert configuration(house)["repository"]["url"] == URL
-    for path in ("README.md", "CONTRIBUTING.md"):
+    for path in ("README.md", "CONTRIBUTING.md", "CITATION.cff"):
         assert (house / path).read_text(encoding="utf-8") == f"See {URL}/issues.\n"
     assert chapters(house)
     for path in chapters(house):

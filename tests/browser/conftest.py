@@ -27,6 +27,7 @@ def chromium(tmp_path_factory):
     for option in (*OPTIONS.split(), "--window-size=1300,900", "--host-resolver-rules=MAP * ~NOTFOUND", profile):
         options.add_argument(option)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs["chromedriver"]))
+    driver.set_script_timeout(180)  # axe reads each cell of a ledger of hundreds of claims
     yield driver
     driver.quit()
 
