@@ -21,6 +21,7 @@ from press.notebooks import ROOT, configuration, contents
 
 OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update"""
+SECONDS = 1800  # for each step of the printing
 DROPPED = "script, button, input, select, a.headerlink, .toctree-wrapper, details.hide, [hidden]"
 FOOT = '<div style="width:100%;text-align:center;font:8pt sans-serif;color:#555"><span class="pageNumber"></span></div>'
 PAPER = {
@@ -183,7 +184,9 @@ def make(build=BUILD, root=ROOT):
 
 
 def _print(driver, page):
-    driver.set_script_timeout(300)
+    driver.set_page_load_timeout(SECONDS)
+    driver.set_script_timeout(SECONDS)
+    driver.command_executor.client_config.timeout = SECONDS
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     width = {"width": 658, "height": 900, "deviceScaleFactor": 1, "mobile": False}  # that of A4 less its margins
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", width)
