@@ -21,6 +21,7 @@ from press.notebooks import ROOT, configuration, contents
 
 OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update"""
+SECONDS = 1800  # for each step of the printing
 DROPPED = "script, button, input, select, a.headerlink, .toctree-wrapper, details.hide, [hidden]"
 FOOT = '<div style="width:100%;text-align:center;font:8pt sans-serif;color:#555"><span class="pageNumber"></span></div>'
 PAPER = {
@@ -50,8 +51,9 @@ def assemble(html, root=ROOT, numbers=None):
     file that is not printed becomes text.
     """
     pages = contents(root)
+    places = {(html / f"{page}.html").resolve(): page for page in pages}
     soups = {page: BeautifulSoup((html / f"{page}.html").read_text("utf-8"), "html.parser") for page in pages}
-    articles = {page: _printable(soup.select_one("article"), page, pages, html) for page, soup in soups.items()}
+    articles = {page: _printable(soup.select_one("article"), page, places, html) for page, soup in soups.items()}
     setting = configuration(root)
     head = dict.fromkeys(line for page, soup in soups.items() for line in _head(soup, html, html / f"{page}.html"))
     style = (Path(__file__).parent / "print.css").read_text("utf-8")
@@ -75,7 +77,7 @@ def anchor(page, fragment=""):
     return f"{page}/{fragment}".rstrip("/").replace("/", "--")
 
 
-def _printable(article, page, pages, html):
+def _printable(article, page, places, html):
     for element in article.select(DROPPED):
         element.decompose()
     for details in article.select("details"):
@@ -87,7 +89,7 @@ def _printable(article, page, pages, html):
         if not urlsplit(element["src"]).scheme:
             element["src"] = _beside(html, here, element["src"])
     for link in article.select("a[href]"):
-        target = _inside(link["href"], here, pages, html)
+        target = _inside(link["href"], here, places)
         if target is None:
             link.unwrap()
         else:
@@ -97,14 +99,13 @@ def _printable(article, page, pages, html):
     return article
 
 
-def _inside(href, here, pages, html):
+def _inside(href, here, places):
     """Where a link of the page `here` leads in print: an address, an anchor, or None for what is not printed."""
     parts = urlsplit(href)
     if parts.scheme or parts.netloc:
         return href
     path = (here.parent / unquote(parts.path)).resolve() if parts.path else here.resolve()
-    names = {(html / f"{page}.html").resolve(): page for page in pages}
-    return f"#{anchor(names[path], unquote(parts.fragment))}" if path in names else None
+    return f"#{anchor(places[path], unquote(parts.fragment))}" if path in places else None
 
 
 def _solutions_last(article):
@@ -183,7 +184,9 @@ def make(build=BUILD, root=ROOT):
 
 
 def _print(driver, page):
-    driver.set_script_timeout(300)
+    driver.set_page_load_timeout(SECONDS)
+    driver.set_script_timeout(SECONDS)
+    driver.command_executor.client_config.timeout = SECONDS
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     width = {"width": 658, "height": 900, "deviceScaleFactor": 1, "mobile": False}  # that of A4 less its margins
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", width)
