@@ -1,6 +1,7 @@
 # make book   builds the book          make test     runs its tests          make pdf      prints the built book
 # make browser reads the built book in Chromium; make slow mutates checks and plays Colab
 # make seeds   the margins of every check under 40 seeds
+# make gpu     on a machine with CUDA and PyTorch: tests, chapters, rows against the limits of the card
 # make bench   times the helpers beside other libraries; ROWS="line knn" takes the rows whose keys begin so
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ SEEDS ?= $(shell seq 0 39)
 export OMP_NUM_THREADS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: book pdf test browser slow seeds bench lint clean
+.PHONY: gpu book pdf test browser slow seeds bench lint clean
 
 book: $(VENV)/installed
 	$(BIN)/python -m press book
@@ -36,6 +37,9 @@ seeds: $(VENV)/installed
 
 bench: $(BENCH)/installed
 	env -u OMP_NUM_THREADS TQDM_DISABLE=1 $(BENCH)/bin/python -m benchmarks $(ROWS)
+
+gpu:
+	TQDM_DISABLE=1 $(PYTHON) -m benchmarks.gpu
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Row, Work
-from helpers import bandwidth, histogram, kernel, neighbours
+from helpers.densities import bandwidth, histogram, kernel, neighbours
 from helpers.randomness import generator
 
 TITLE = "Density estimation"

@@ -5,6 +5,7 @@ installed. The rows are measured beside what the same card does with a matrix pr
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -17,14 +18,14 @@ from statistics import median
 
 import torch
 
+from helpers.densities.sums import gaussian_sum
 from helpers.device import default_device
-from helpers.markov import Categorical, HiddenMarkov, sample
-from helpers.markov import step as baum_welch
-from helpers.mixture import start
-from helpers.mixture import step as em_step
+from helpers.latent.markov import Categorical, HiddenMarkov, sample
+from helpers.latent.markov import step as baum_welch
+from helpers.latent.mixture import start
+from helpers.latent.mixture import step as em_step
+from helpers.latent.variational import Autoencoder, Training
 from helpers.randomness import generator
-from helpers.sums import gaussian_sum
-from helpers.variational import Autoencoder, Training
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_name("gpu.json")
@@ -149,8 +150,9 @@ def rows(device, small):
 
 def tests(device):
     """The halves of the tests that want this device."""
-    paths = sorted(str(path) for path in (ROOT / "tests").rglob("test_*.py") if path.stem[5:] in TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", device.type, *paths]
+    wanted = [name for name in TESTS if name != "markov" or importlib.util.find_spec("hmmlearn")]
+    paths = sorted(str(path) for path in (ROOT / "tests").rglob("test_*.py") if path.stem[5:] in wanted)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", device.type, *paths]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PART_SECONDS, check=False

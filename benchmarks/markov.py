@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Row, Work
-from helpers.markov import Categorical, HiddenMarkov, sample, step
+from helpers.latent.markov import Categorical, HiddenMarkov, sample, step
 from helpers.randomness import generator
 
 TITLE = "Hidden Markov models"

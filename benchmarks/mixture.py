@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Row, Work
+from helpers.latent.mixture import start, step
 from helpers.likelihood import ascend
-from helpers.mixture import start, step
 from helpers.randomness import generator
 
 TITLE = "Mixtures"

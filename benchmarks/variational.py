@@ -11,8 +11,8 @@ from torch.nn.functional import mse_loss
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from benchmarks.harness import Row, Work
+from helpers.latent.variational import Autoencoder, Training
 from helpers.randomness import generator
-from helpers.variational import Autoencoder, Training
 
 TITLE = "Variational autoencoders"
 NAME = "benchmarks: variational autoencoder"

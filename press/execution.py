@@ -21,7 +21,7 @@ SECONDS_PER_CELL = 600
 
 def fingerprint(root=ROOT):
     """A hash of what the chapters rest on besides their own code, which is the cache's own key."""
-    inputs = [*sorted((root / "helpers").glob("*.py")), root / "requirements.txt", *files(root / "chapters")]
+    inputs = [*sorted((root / "helpers").rglob("*.py")), root / "requirements.txt", *files(root / "chapters")]
     digest = hashlib.sha256(f"{book_seed()} {sys.version}".encode())
     for path in inputs:
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks import harness, report
+from benchmarks import gpu, harness, report
 from helpers.cards import number
 from helpers.claims import load
 from press.execution import BUILD
@@ -168,6 +168,22 @@ class RunTimes(Generated):
         yield from (":::", "", f"Measured on {times['machine']}.")
 
 
+class Gpu(Generated):
+    def lines(self, ledger):
+        found = json.loads(gpu.RESULTS.read_text(encoding="utf-8")) if gpu.RESULTS.is_file() else {}
+        if not found.get("card"):
+            yield "Not measured yet."
+            return
+        yield from (f"Measured on one {found['card']}, {found['versions']}.", "")
+        yield from _table(("Work", "Time", "A second", "Of the limit", "Beside a loop"), "44 14 14 14 14")
+        for row in found["rows"]["rows"]:
+            yield from _row(*gpu.cells(row))
+        yield from (":::", "", f"**Tests** that want a GPU: {found['tests']['summary'].strip('= ')}.", "")
+        for name, chapter in found["chapters"].items():
+            end = "stopped at a check" if chapter["error"] else "every check holds"
+            yield f"- {{doc}}`/chapters/{name}`: {chapter['seconds']:.0f} s, {end}"
+
+
 class Benchmarks(Generated):
     def lines(self, ledger):
         results = json.loads(harness.RESULTS.read_text(encoding="utf-8"))
@@ -258,6 +274,7 @@ def setup(app):
         "errata": Errata,
         "run-times": RunTimes,
         "benchmarks": Benchmarks,
+        "gpu": Gpu,
     }.items():
         app.add_directive(name, directive)
     app.connect("build-finished", publish)

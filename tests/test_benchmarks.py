@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from benchmarks import __main__ as command
 from benchmarks import density, harness, markov, mixture, report, variational
 from benchmarks.harness import Row, Work
-from helpers import kernel
+from helpers.densities import kernel
 from press.extension import Benchmarks
 from press.notebooks import ROOT
 

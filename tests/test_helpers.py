@@ -8,7 +8,11 @@ import pytest
 
 import helpers
 
-MODULES = [importlib.import_module(f"helpers.{module.name}") for module in pkgutil.iter_modules(helpers.__path__)]
+MODULES = [
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(helpers.__path__, "helpers.")
+    if not module.ispkg
+]
 
 
 def own(module):

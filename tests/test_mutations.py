@@ -93,7 +93,13 @@ def test_no_mutant_of_a_check_survives(path, bench, monkeypatch, record_property
     assert bench.survivors == []
 
 
-SOUND = {"measured": [1.0, 2.0], "expected": [1.0, 2.0], "rivals": {"double": [2.0, 4.0]}, "tolerance": 1e-9}
+SOUND = {
+    "by": "library",
+    "measured": [1.0, 2.0],
+    "expected": [1.0, 2.0],
+    "rivals": {"double": [2.0, 4.0]},
+    "tolerance": 1e-9,
+}
 SQUARE = torch.ones(2, 2)
 NOISY = checks.replicates([[0.99], [1.01]] * 20)
 
@@ -111,7 +117,7 @@ def survivors(**changes):
         {},
         {"expected": torch.tensor([1.0, 2.0])},
         {"measured": SQUARE, "expected": [[1, 1.0], (torch.tensor(1.0), 1)], "rivals": {"zero": 0 * SQUARE}},
-        {"measured": [0.0, 0.0], "expected": [0, 0], "rivals": {"one": [1, 1]}, "scale": 1},
+        {"measured": [0.0, 0.0], "expected": [0, 0], "rivals": {"one": [1, 1]}, "scale": 1, "unit": "of one"},
         {"measured": NOISY, "expected": [1.0], "rivals": {"double": [2]}, "tolerance": None},
         {"measured": [0.9, 2.0], "relation": "at most", "sharp": 1e-3},
         {"measured": [0.5, 1.0], "relation": "below", "tolerance": 0.1, "rivals": {"tenth": [0.1, 0.1]}},

@@ -22,7 +22,7 @@ DRAWS |= {f"{name}_" for name in ("normal", "uniform", "exponential", "bernoulli
 
 def book_code():
     """(path, source) of each module of `helpers` and of each chapter's code cells, IPython's own commands left out."""
-    for path in sorted((ROOT / "helpers").glob("*.py")):
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
         yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "chapters").rglob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

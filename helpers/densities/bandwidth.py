@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from helpers import kernel
-from helpers.sums import ascending, pair_sums
+from helpers.densities import kernel
+from helpers.densities.sums import ascending, pair_sums
 from helpers.validation import above_zero, alike, fail, tensor
 
 __all__ = ["cross_validation", "plug_in", "rule_of_thumb"]

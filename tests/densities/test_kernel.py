@@ -14,8 +14,8 @@ from scipy import integrate as scipy_integrate
 from scipy import optimize, stats
 from sklearn.neighbors import KernelDensity
 
-from helpers import sums
-from helpers.kernel import (
+from helpers.densities import sums
+from helpers.densities.kernel import (
     EPANECHNIKOV,
     GAUSSIAN,
     KERNELS,
@@ -548,7 +548,7 @@ def test_many_data_in_the_plane_go_by_blocks(normal):
 LARGE = """
 import resource, sys
 import torch
-from helpers import kernel
+from helpers.densities import kernel
 n, m, h = 10_000_000, 1_000_000, {h}
 generator = torch.Generator().manual_seed(1)
 draw = lambda size: torch.{law}(size, generator=generator, dtype=torch.float64)

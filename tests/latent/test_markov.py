@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from helpers import markov, mixture
-from helpers.likelihood import ascend
-from helpers.markov import (
+from helpers.latent import markov, mixture
+from helpers.latent.markov import (
     Categorical,
     HiddenMarkov,
     Normal,
@@ -21,6 +20,7 @@ from helpers.markov import (
     step,
     viterbi,
 )
+from helpers.likelihood import ascend
 from helpers.randomness import generator
 
 INF, NAN = float("inf"), float("nan")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from helpers import gaussian
-from helpers.bandwidth import cross_validation, plug_in, rule_of_thumb
-from helpers.kernel import mise, optimal_bandwidth
+from helpers.densities.bandwidth import cross_validation, plug_in, rule_of_thumb
+from helpers.densities.kernel import mise, optimal_bandwidth
 
 RULES = [rule_of_thumb, plug_in]
 NORMAL_ROUGHNESS = 3 / (8 * math.sqrt(math.pi))

@@ -1,7 +1,7 @@
 """Components of a mixture of normal laws, and what one iteration of EM needs of the data: their expected moments.
 
 Covariances come in any of the FORMS: full, shape (..., K, d, d); diagonal, (..., K, d); spherical, (..., K). All is in
-float64, whatever the precision of the data. `helpers.mixture` looks at the input.
+float64, whatever the precision of the data. `helpers.latent.mixture` looks at the input.
 """
 
 import math
@@ -27,7 +27,7 @@ __all__ = [
 FORMS = ("full", "diagonal", "spherical")
 NARROW = 64
 FAR = 2.0**16
-BLOCK = 2**18
+BLOCK, BLOCK_ON_A_GPU = 2**18, 2**27
 
 
 # Covariances
@@ -118,7 +118,7 @@ def _away(data, means):
 
 def _size(means):
     """How many data make a block of their differences from all means."""
-    return max(1, BLOCK // means.numel())
+    return max(1, (BLOCK_ON_A_GPU if means.is_cuda else BLOCK) // means.numel())
 
 
 # Moments
@@ -256,7 +256,8 @@ def _features(data, centre, coefficients, form):
     """Blocks of features, shape (..., features, m), each in the place of the one before, which stays in a cache."""
     number, dimension = coefficients.shape[-1], data.shape[-1]
     rows = coefficients.shape[:-1].numel() + number * centre.shape[:-1].numel()
-    size = min(max(1, BLOCK // rows), data.shape[-2])
+    block = BLOCK_ON_A_GPU if data.is_cuda else BLOCK
+    size = min(max(1, block // rows), data.shape[-2])
     place = coefficients.new_ones(*centre.shape[:-1], number, size)
     for block in data.split(size, -2):
         features = place[..., : block.shape[-2]]

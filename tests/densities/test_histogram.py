@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from helpers import histogram
-from helpers.histogram import (
+from helpers.densities import histogram
+from helpers.densities.histogram import (
     asymptotic_mise,
     cell_index,
     counts,

@@ -5,9 +5,9 @@ from functools import partial
 
 import torch
 
-from helpers import moments
+from helpers.latent import moments
+from helpers.latent.moments import FORMS
 from helpers.likelihood import ascend
-from helpers.moments import FORMS
 from helpers.validation import above_zero, alike, asymmetric, count, fail, not_negative, tensor
 
 __all__ = ["FORMS", "Mixture", "fit", "log_density", "maximise", "responsibilities", "sample", "start", "step"]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from helpers.sums import ascending
+from helpers.densities.sums import ascending
 from helpers.validation import count, fail, located, not_negative, tensor
 
 __all__ = ["ball_volume", "density", "radius"]

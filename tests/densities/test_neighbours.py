@@ -9,7 +9,7 @@ from scipy import special
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.neighbours import ball_volume, density, radius
+from helpers.densities.neighbours import ball_volume, density, radius
 from helpers.randomness import generator
 
 QUARTERS = st.integers(-40, 40).map(lambda number: number / 4)

@@ -7,8 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import hermite_e
 
-from helpers import sums
-from helpers.sums import ascending, gaussian_sum, gaussian_sum_on_grid, gaussian_sums, pair_sums, polynomial_sum
+from helpers.densities import sums
+from helpers.densities.sums import (
+    ascending,
+    gaussian_sum,
+    gaussian_sum_on_grid,
+    gaussian_sums,
+    pair_sums,
+    polynomial_sum,
+)
 
 BANDWIDTHS = [1e-6, 1e-3, 0.12, 1.0, 1e3]
 KINDS = {

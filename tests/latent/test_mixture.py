@@ -11,9 +11,9 @@ from scipy import special, stats
 from sklearn.mixture import GaussianMixture
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from helpers import moments
+from helpers.latent import moments
+from helpers.latent.mixture import FORMS, Mixture, fit, log_density, maximise, responsibilities, sample, start, step
 from helpers.likelihood import ascend
-from helpers.mixture import FORMS, Mixture, fit, log_density, maximise, responsibilities, sample, start, step
 from helpers.randomness import generator
 
 PEERS = {"full": "full", "diagonal": "diag", "spherical": "spherical"}

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from sklearn.linear_model import LinearRegression
 
-from helpers.linear import maximum_likelihood, negative_log_likelihood
+from helpers.densities.linear import maximum_likelihood, negative_log_likelihood
 
 DESIGN = [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 4.0]]
 RESPONSE = [1.0, 3.0, 2.0, 5.0]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import distributions
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from helpers import variational
 from helpers.divergence import kl_gaussians
+from helpers.latent import variational
+from helpers.latent.variational import Autoencoder, Training, elbo, gaussian_kl, importance_weighted, log_weights
 from helpers.randomness import generator
-from helpers.variational import Autoencoder, Training, elbo, gaussian_kl, importance_weighted, log_weights
 
 NAN, INF = float("nan"), float("inf")
 DEVIATIONS = ["shared", "pixels", "network", 0.7, [0.5, 2.0]]

@@ -1,0 +1,1 @@
+"""Under the chapters on latent variables: mixtures, hidden Markov models, variational autoencoders."""
