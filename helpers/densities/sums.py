@@ -330,6 +330,7 @@ def gaussian_sum_on_grid(axes, data, bandwidth, weights=None, tolerance=TOLERANC
         fail("axes", "one vector a coordinate of the data", "none")
     data = alike(axis=axes[0], data=data)[1]
     data = tensor(data, "data", shape=(None, len(axes)))
+    axes = [axis.to(data.device) for axis in axes]
     _, data, h, weights = _checked(data[:1], data, bandwidth, weights)
     boxes, shape = _Boxes(h, _tolerable(tolerance)), [len(axis) for axis in axes]
     if len(axes) == 1:
