@@ -59,7 +59,7 @@ def _checked(points, data, bandwidth, weights):
     points, data = (one.detach() for one in located(points, data))
     h = positive(bandwidth, "bandwidth")
     if weights is not None:
-        weights = alike(data=data, weights=weights)[1].double()
+        weights = alike(data=data, weights=weights)[1].to(data.device).double()
         if weights.shape != data.shape[:1]:
             fail("weights", f"one number for each of the {len(data)} data", f"shape {tuple(weights.shape)}")
     return points.double(), data.double(), h, weights
