@@ -155,8 +155,8 @@ def mean(points, truth, bandwidth):
 
     `truth`: weights, means and variances, as for `gaussian.overlap`. Source: Scornet, (39).
     """
-    truth = _smoothed(truth, positive(bandwidth, "bandwidth"))
-    return gaussian.mixture_density(tensor(points, "points"), truth)
+    truth, points = _smoothed(truth, positive(bandwidth, "bandwidth")), tensor(points, "points")
+    return gaussian.mixture_density(points, [part.to(points.device) for part in truth])
 
 
 def bias(points, truth, bandwidth):
