@@ -143,10 +143,14 @@ def sample(data, bandwidth, number, generator, kernel=GAUSSIAN):
     return data[pick] + positive(bandwidth, "bandwidth") * kernel.draw((number, *data.shape[1:]), generator).to(data)
 
 
-def _smoothed(truth, bandwidth):
+def _law(truth):
     if len(truth) != 3:
         fail("truth", "weights, means and variances", repr(truth)[:80])
-    weights, means, variances = alike(weights=truth[0], means=truth[1], variances=truth[2])
+    return {"weights": truth[0], "means": truth[1], "variances": truth[2]}
+
+
+def _smoothed(truth, bandwidth):
+    weights, means, variances = alike(**_law(truth))
     return weights, means, variances + bandwidth**2
 
 
@@ -177,7 +181,8 @@ def mise(truth, n, bandwidth):
     Gaussian kernel; `truth` a mixture of normal densities (weights, means, variances); `n`, `bandwidth` numbers or
     tensors of one shape (...). Returns shape (...).
     """
-    n, h = broadcastable(n=n, bandwidth=bandwidth)
+    n, h, *truth = alike(n=n, bandwidth=bandwidth, **_law(truth))
+    n, h = broadcastable(n=n, bandwidth=h)
     above_zero(n, "n")
     above_zero(h, "bandwidth")
     smooth = _smoothed(truth, h[..., None])
