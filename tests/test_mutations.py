@@ -55,7 +55,7 @@ class Bench:
             self.tried += 1
             try:
                 self.check(claim, **(arguments | change))
-            except checks.CheckFailed:
+            except (checks.CheckFailed, ValueError):  # refused: it stops the chapter as well
                 continue
             self.survivors.append(" · ".join(filter(None, (claim, label, mutation))))
         return self.check(claim, **arguments)
