@@ -10,6 +10,8 @@ document.addEventListener("DOMContentLoaded", () => {
     formula.classList.toggle("wide", formula.scrollWidth > formula.closest("p, li, dd, td, div").clientWidth));
   window.addEventListener("resize", fit);
   window.MathJax?.startup?.promise.then(fit);
+  // The frame of a table that may scroll can be reached by keyboard.
+  document.querySelectorAll(".pst-scrollable-table-container").forEach((frame) => frame.setAttribute("tabindex", "0"));
   // In tables of many columns each filled cell carries the name of its column, for narrow screens.
   document.querySelectorAll("article table.table").forEach((table) => {
     const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
