@@ -1,7 +1,8 @@
 """What the helpers do on a GPU: tests, chapters, and rows against the limits of the card, on a page of the book.
 
 `make gpu`, or `python3 -m benchmarks.gpu` with any Python that has PyTorch, SciPy, scikit-learn and pytest: nothing is
-installed. The rows are measured beside what the same card does with a matrix product, an exponential and a copy.
+installed. The rows are measured beside what the same card does with a matrix product, a table of exponentials (which
+memory, not arithmetic, limits) and a copy.
 """
 
 import argparse
@@ -30,7 +31,10 @@ from helpers.randomness import generator
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_name("gpu.json")
 TESTS = ("bandwidth", "divergence", "gaussian", "histogram", "kernel", "likelihood", "linear", "markov", "mixture")
-TESTS += ("neighbours", "networks", "quadrature", "sums", "variational")
+TESTS += ("neighbours", "networks", "quadrature", "sums", "variational", "checks", "device", "measurements")
+TESTS += ("montecarlo", "randomness", "validation")
+WANTS = {"markov": "hmmlearn", "montecarlo": "distributed"}
+PARTS = ("rows", "tests", "chapters")
 PART_SECONDS = 240
 ROUNDS = 5
 
@@ -150,7 +154,8 @@ def rows(device, small):
 
 def tests(device):
     """The halves of the tests that want this device."""
-    wanted = [name for name in TESTS if name != "markov" or importlib.util.find_spec("hmmlearn")]
+    left_out = [name for name, library in WANTS.items() if not importlib.util.find_spec(library)]
+    wanted = set(TESTS) - set(left_out)
     paths = sorted(str(path) for path in (ROOT / "tests").rglob("test_*.py") if path.stem[5:] in wanted)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", device.type, *paths]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -158,7 +163,7 @@ def tests(device):
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PART_SECONDS, check=False
     )
     print(done.stdout[-3000:], flush=True)
-    return {"passed": done.returncode == 0, "summary": done.stdout.strip().splitlines()[-1]}
+    return {"passed": done.returncode == 0, "summary": done.stdout.strip().splitlines()[-1], "left out": left_out}
 
 
 def chapters(device):
@@ -193,7 +198,7 @@ def _failure(sources, name):
     return ""
 
 
-def measure(device, small=False, parts=("rows", "tests", "chapters")):
+def measure(device, small=False, parts=PARTS):
     """All parts, one after the other; what fails is kept with its message, and the others still run."""
     card = torch.cuda.get_device_name() if device.type == "cuda" else ""
     versions = f"PyTorch {torch.__version__}, Python {platform.python_version()}"
@@ -210,7 +215,7 @@ def measure(device, small=False, parts=("rows", "tests", "chapters")):
 
 def failures(found):
     """What went wrong, as sentences."""
-    for part in ("rows", "tests", "chapters"):
+    for part in PARTS:
         if "error" in found.get(part, {}):
             yield f"{part}: {found[part]['error']}"
     if not found.get("tests", {}).get("passed", True):
@@ -231,12 +236,15 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", default=None, help="default: the one that helpers.device chooses")
     parser.add_argument("--small", action="store_true", help="small sizes, to try it on a CPU")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--parts", nargs="+", default=["rows", "tests", "chapters"])
+    parser.add_argument("--out", type=Path, help="default: the page of the book, for a whole run on CUDA, else none")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     device = torch.device(arguments.device) if arguments.device else default_device()
     found = measure(device, arguments.small, arguments.parts)
-    arguments.out.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    whole = device.type == "cuda" and not arguments.small and set(arguments.parts) == set(PARTS)
+    out = arguments.out or (RESULTS if whole else None)
+    if out:
+        out.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
     wrong = list(failures(found))
     if wrong:
         raise SystemExit("\n".join(["failed:", *wrong]))

@@ -175,11 +175,25 @@ class Gpu(Generated):
             yield "Not measured yet."
             return
         yield from (f"Measured on one {found['card']}, {found['versions']}.", "")
+        for part in gpu.PARTS:
+            if "error" in found.get(part, {"error": ""}):
+                yield from (f"The {part} were not measured to their end.", "")
+            else:
+                yield from getattr(self, part)(found[part])
+
+    def rows(self, found):
         yield from _table(("Work", "Time", "A second", "Of the limit", "Beside a loop"), "44 14 14 14 14")
-        for row in found["rows"]["rows"]:
+        for row in found["rows"]:
             yield from _row(*gpu.cells(row))
-        yield from (":::", "", f"**Tests** that want a GPU: {found['tests']['summary'].strip('= ')}.", "")
-        for name, chapter in found["chapters"].items():
+        yield from (":::", "")
+
+    def tests(self, found):
+        yield from (f"**Tests** that want a GPU: {found['summary'].strip('= ')}.", "")
+        if found.get("left out"):
+            yield from (f"Without a library that they want, left out: {', '.join(found['left out'])}.", "")
+
+    def chapters(self, found):
+        for name, chapter in found.items():
             end = "stopped at a check" if chapter["error"] else "every check holds"
             yield f"- {{doc}}`/chapters/{name}`: {chapter['seconds']:.0f} s, {end}"
 
