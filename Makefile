@@ -1,5 +1,6 @@
 # make book   builds the book          make test     runs its tests          make pdf      prints the built book
-# make browser reads the built book in Chromium; make slow mutates checks and plays Colab
+# make browser reads the built book in Chromium; make slow runs the chapters as Colab would, those that changed
+# make nightly as slow, every chapter, and holds each to its time; make clean forgets what has passed
 # make seeds   the margins of every check under 40 seeds
 # make gpu     on a machine with CUDA and PyTorch: tests, chapters, rows against the limits of the card
 # make bench   times the helpers beside other libraries; ROWS="line knn" takes the rows whose keys begin so
@@ -8,13 +9,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+COLAB := .venv-colab
 SEEDS ?= $(shell seq 0 39)
 
 # Chapters and tests run side by side: one thread each is faster than all threads in each.
 export OMP_NUM_THREADS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: gpu book pdf test browser slow seeds bench lint clean
+.PHONY: gpu book pdf test browser slow nightly seeds bench lint clean
 
 book: $(VENV)/installed
 	$(BIN)/python -m press book
@@ -23,14 +25,18 @@ pdf: book
 	$(BIN)/python -m press pdf
 
 test: $(VENV)/installed
-	TQDM_DISABLE=1 PYTHONWARNINGS="error:::__main__" \
-	$(PYTEST) -n auto -m "not slow and not browser" --nbmake --nbmake-kernel=python3 --nbmake-timeout=300 tests chapters
+	$(PYTEST) -n auto --dist worksteal -m "not slow and not browser" --nbmake chapters tests
 
 browser: $(VENV)/installed node_modules/axe-core/axe.min.js
 	$(PYTEST) -n auto -m browser tests
 
-slow: $(VENV)/installed
-	$(PYTEST) -m slow tests
+slow: $(VENV)/installed $(COLAB)/installed
+	$(PYTEST) -n auto --dist worksteal -m slow tests
+
+nightly: $(VENV)/installed
+	rm -rf _build/colab
+	$(MAKE) slow
+	$(BIN)/python -m press times
 
 seeds: $(VENV)/installed
 	$(BIN)/python -m press seeds --seeds $(SEEDS) $(if $(CHAPTERS),--chapters $(CHAPTERS))
@@ -46,7 +52,8 @@ lint: $(VENV)/installed
 
 $(VENV)/installed: requirements.txt pyproject.toml
 $(BENCH)/installed: benchmarks/requirements.txt pyproject.toml
-$(VENV)/installed $(BENCH)/installed:
+$(COLAB)/installed: tests/colab.txt
+$(VENV)/installed $(BENCH)/installed $(COLAB)/installed:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade pip
 	$(@D)/bin/python -m pip install --quiet -r $<

@@ -1,4 +1,4 @@
-"""Command line of the press: `book` builds the book, `pdf` prints it, `seeds` tries its checks."""
+"""Command line of the press: `book` builds the book, `pdf` prints it, `seeds` tries checks, `times` chapters."""
 
 import argparse
 import json
@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 
+from helpers.randomness import book_seed
 from press import address, ledger, pdf, seeds
 from press.execution import BUILD, execute
-from press.notebooks import ROOT, chapters, contents, name
+from press.notebooks import ROOT, chapters, contents, limit, name
 
 
 def book():
@@ -49,6 +50,17 @@ def try_seeds(numbers, wanted):
         raise SystemExit("the margins are not kept")
 
 
+def hold_times():
+    """Run each chapter alone and print its seconds, with the limit that it may take."""
+    late = 0
+    for path in chapters():
+        (done,) = seeds.runs([path], [book_seed()])
+        late += done.seconds > limit(path) or bool(done.error)
+        print(f"  {done.chapter}: {done.seconds:.0f} s of {limit(path)}{', FAILED' if done.error else ''}", flush=True)
+    if late:
+        raise SystemExit(f"chapters that failed or take too long: {late}")
+
+
 def _write(file, value):
     (BUILD / file).write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -63,11 +75,14 @@ def main():
     many = commands.add_parser("seeds", help="the margins of every check under many seeds")
     many.add_argument("--seeds", type=int, nargs="+", default=list(range(40)), help="default: 0 to 39")
     many.add_argument("--chapters", nargs="+", default=[], help="beginnings of chapters' names; default: all")
+    commands.add_parser("times", help="run each chapter alone and hold it to its limit")
     arguments = parser.parse_args()
     if arguments.command == "book":
         book()
     elif arguments.command == "seeds":
         try_seeds(arguments.seeds, arguments.chapters)
+    elif arguments.command == "times":
+        hold_times()
     elif arguments.command == "pdf":
         print(f"The book in print is at {pdf.make().as_uri()}")
     else:

@@ -8,6 +8,7 @@ import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 45
 
 
 def contents(root=ROOT):
@@ -33,6 +34,11 @@ def code(path):
     """The code cells of the chapter at `path` with their positions."""
     cells = nbformat.read(path, as_version=4).cells
     return [(position, cell.source) for position, cell in enumerate(cells) if cell.cell_type == "code"]
+
+
+def limit(path):
+    """The seconds that the chapter at `path` may take alone: `limit` in its notebook's metadata, or the usual ones."""
+    return nbformat.read(path, as_version=4).metadata.get("limit", SECONDS)
 
 
 def configuration(root=ROOT):

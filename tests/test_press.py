@@ -10,9 +10,9 @@ import nbformat
 import pytest
 
 from helpers.checks import Result, Rival
-from helpers.claims import Claim, Lecture
+from helpers.claims import Claim, Lecture, load
 from press import address, ledger
-from press.execution import fingerprint
+from press.execution import fingerprint, rests_on
 from press.extension import Counts, typeset
 from press.notebooks import ROOT, Call, calls, chapters, configuration
 from press.notebooks import name as chapter_name
@@ -352,33 +352,89 @@ def house(tmp_path):
     """A copy of the files on which execution and address rest."""
     for path in ("helpers", "press", "chapters"):
         shutil.copytree(ROOT / path, tmp_path / path, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in ("_config.yml", "_toc.yml", "README.md", "CONTRIBUTING.md", "CITATION.cff", "requirements.txt"):
+    for path in (
+        "_config.yml",
+        "_toc.yml",
+        "README.md",
+        "CONTRIBUTING.md",
+        "CITATION.cff",
+        "requirements.txt",
+        "pyproject.toml",
+    ):
         shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path
 
 
+MLE = "chapters/densities/mle.ipynb"
+
+
+@pytest.fixture
+def mark(house):
+    """The fingerprint of a chapter as its files are when it is asked for."""
+
+    def read(path=MLE):
+        load.cache_clear()
+        return fingerprint(house / path, house)
+
+    yield read
+    load.cache_clear()
+
+
+def append(path, text="\n"):
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 @pytest.mark.parametrize(
-    "path",
-    ["helpers/checks.py", "requirements.txt", "chapters/lectures.yml", "chapters/latent/claims.yml", "helpers/new.py"],
+    "path", ["helpers/checks.py", "helpers/validation.py", "helpers/__init__.py", "requirements.txt"]
 )
-def test_the_fingerprint_changes_with_what_chapters_rest_on(house, path):
-    before = fingerprint(house)
-    with (house / path).open("a", encoding="utf-8") as file:
-        file.write("\n")
-    assert fingerprint(house) != before
+def test_the_fingerprint_changes_with_what_the_chapter_rests_on(house, mark, path):
+    before = mark()
+    append(house / path)
+    assert mark() != before
 
 
-def test_the_fingerprint_changes_with_the_seed(house, monkeypatch):
+def test_the_fingerprint_changes_with_code_data_and_claims(house, mark):
+    found = [mark()]
+    notebook = nbformat.read(house / MLE, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("1 + 1"))
+    nbformat.write(notebook, house / MLE)
+    found.append(mark())
+    (house / "chapters" / "densities" / "data").mkdir()
+    (house / "chapters" / "densities" / "data" / "lengths.csv").touch()
+    found.append(mark())
+    claim = "- {id: book-new, place: here, chapter: densities/mle, statement: New.}\n"
+    append(house / "chapters" / "densities" / "claims.yml", claim)
+    found.append(mark())
+    assert len(set(found)) == len(found)
+
+
+def test_the_fingerprint_changes_with_the_seed(mark, monkeypatch):
     monkeypatch.setenv("BOOK_SEED", "1")
-    one = fingerprint(house)
+    one = mark()
     monkeypatch.setenv("BOOK_SEED", "2")
-    assert fingerprint(house) != one
+    assert mark() != one
 
 
-def test_the_fingerprint_stays_with_the_files(house):
-    before = fingerprint(house)
-    (house / "README.md").write_text("other", encoding="utf-8")
-    assert fingerprint(house) == before == fingerprint()
+def test_the_fingerprint_stays_where_another_chapter_changes(house, mark):
+    before = mark()
+    notebook = nbformat.read(house / MLE, as_version=4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("Another word."))
+    nbformat.write(notebook, house / MLE)
+    append(house / "README.md")
+    append(house / "helpers" / "latent" / "markov.py")
+    (house / "helpers" / "new.py").touch()
+    append(house / "chapters" / "latent" / "claims.yml", "- {id: book-new, place: here, chapter: latent/em}\n")
+    assert mark() == before
+    assert mark("chapters/latent/em.ipynb") != fingerprint(ROOT / "chapters" / "latent" / "em.ipynb")
+
+
+def test_a_chapter_rests_on_what_its_helpers_import(house):
+    (house / "helpers" / "low.py").write_text("import numpy\n", encoding="utf-8")
+    (house / "helpers" / "latent" / "high.py").write_text("def f():\n    from helpers import low\n", encoding="utf-8")
+    nbformat.write(code("import torch", "from helpers.latent import high"), house / "one.ipynb")
+    found = [path.relative_to(house / "helpers").as_posix() for path in rests_on(house / "one.ipynb", house)]
+    assert found == ["__init__.py", "latent/__init__.py", "latent/high.py", "low.py"]
 
 
 @pytest.fixture
@@ -387,8 +443,8 @@ def run(house):
     (house / "_toc.yml").write_text("{root: index, parts: [{chapters: [{file: chapters/one}]}]}", encoding="utf-8")
     command = "import pathlib, sys; from press.execution import execute; execute(pathlib.Path(sys.argv[1]))"
 
-    def execute_one(source):
-        nbformat.write(code(source), house / "chapters" / "one.ipynb")
+    def execute_one(*sources):
+        nbformat.write(code(*sources), house / "chapters" / "one.ipynb")
         return subprocess.run(
             [sys.executable, "-c", command, str(house)], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -396,19 +452,38 @@ def run(house):
     return execute_one
 
 
-def test_a_chapter_runs_once_and_again_when_helpers_change(house, run):
-    assert "1 of 1: one" in run("6 * 7").stdout
-    assert "0 to run" in run("6 * 7").stdout
-    (house / "helpers" / "new.py").touch()
-    assert "1 to run" in run("6 * 7").stdout
+def test_a_chapter_runs_once_and_again_when_its_helpers_change(house, run):
+    source = "import os\nfrom helpers import quadrature\nassert os.environ['OMP_NUM_THREADS'] == '1'"
+    assert "1 to run" in run(source).stdout
+    assert "0 to run" in run(source).stdout
+    append(house / "helpers" / "quadrature.py")
+    assert "1 to run" in run(source).stdout
 
 
-def test_a_chapter_that_fails_stops_the_book_again_and_again(run):
+SET_UP = "from helpers.checks import check"
+BLUNT = 'check("{}", measured=1.0, by="library", expected=1.0, rivals={{"two": 2.0}}, tolerance={})'
+ANY = next(claim.id for claim in load()[1].values() if claim.statement)
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        (["1 / 0"], "division by zero"),
+        (["import warnings", "warnings.warn('odd')"], "odd"),
+        ([SET_UP, BLUNT.format(ANY, 0.1)], "it would also hold with component 0 of 1 off by"),
+    ],
+)
+def test_a_chapter_that_fails_stops_the_book_again_and_again(run, sources, words):
     for _ in range(2):
-        done = run("1 / 0")
+        done = run(*sources)
         assert done.returncode == 1
-        assert "chapters that failed:\n\none\n" in done.stderr
-        assert "division by zero" in done.stderr
+        assert "chapters failed" in done.stderr
+        assert words in done.stdout
+
+
+def test_a_chapter_whose_checks_have_teeth_passes(run):
+    done = run(SET_UP, BLUNT.format(ANY, 1e-9))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 URL = "https://github.com/someone/a-book"
