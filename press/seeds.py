@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from helpers.claims import load
-from helpers.measurements import SIGMAS
+from helpers.measurements import SIGMAS, Replicates, normal_score, numbers
 from press.notebooks import code, name
 
 HALF = 0.5
@@ -47,7 +47,7 @@ def run(chapter, path, seed):
 
     def keep(claim, **arguments):
         result = check(claim, **arguments)
-        done.found.append(result.record() | {"tolerance": arguments.get("tolerance")})
+        done.found.append(result.record() | {"tolerance": arguments.get("tolerance"), "replicates": _parts(arguments)})
         return result
 
     checks.check, plt.show = keep, lambda: plt.close("all")
@@ -59,6 +59,16 @@ def run(chapter, path, seed):
         done.error = traceback.format_exc(limit=-1)
     done.seconds = time.perf_counter() - start
     return done
+
+
+def _parts(arguments):
+    """Of a check by replicates: measured - expected and the standard error of each component, and how many replicates;
+    None of any other check."""
+    measured = arguments["measured"]
+    if not isinstance(measured, Replicates):
+        return None
+    differences = measured.mean - numbers(arguments["expected"], "expected")
+    return np.ravel(differences), np.ravel(measured.standard_error), measured.number
 
 
 def pool(workers):
@@ -131,6 +141,46 @@ def _short_of(wanted, scores):
     return float(stats.norm.sf(np.mean(np.abs(scores)) - wanted))
 
 
+@dataclass(frozen=True)
+class Scatter:
+    """How far apart the seeds are in one component of a check: the variance of measured - expected between them, in
+    units of what the standard errors state (`ratio`), and the probability of as much by chance in any component."""
+
+    check: str
+    component: int
+    components: int
+    ratio: float
+    chance: float
+
+    def __str__(self):
+        place = f"component {self.component} of {self.components}"
+        return f"{self.check}, {place}: {self.ratio:.1f} times the stated variance, by chance {self.chance:.1g}"
+
+
+def scatters(found):
+    """The `Scatter` of every check by replicates that was run under two seeds or more, in its worst component.
+
+    Replicates that share what the seed draws (a data set, a start, an order of minibatches) agree with each other more
+    than with those of another seed. Independent ones give scores around the mean of all seeds, the weights of which are
+    the inverse squared errors, whose squares add up to a chi-square variable with one degree of freedom a seed, less
+    one.
+    """
+    parts = defaultdict(list)
+    for each in found:
+        for record in each.found:
+            if record["replicates"] is not None:
+                parts[f"{each.chapter}: {record['id']} {record['label']}".rstrip()].append(record["replicates"])
+    for check, entries in parts.items():
+        if len(entries) < 2:
+            continue
+        differences, errors, counts = (np.array(part) for part in zip(*entries, strict=True))
+        mean = np.average(differences, axis=0, weights=errors**-2.0)
+        squares = np.square(normal_score((differences - mean) / errors, counts[:, None] - 1)).sum(0)
+        worst, degrees, size = int(squares.argmax()), len(entries) - 1, squares.size
+        chance = min(1.0, size * float(stats.chi2.sf(squares[worst], degrees)))
+        yield Scatter(check, worst, size, float(squares[worst]) / degrees, chance)
+
+
 def loose(found):
     """The exact checks whose tolerance is more than a hundred times their largest error, and above rounding."""
     errors, tolerances = defaultdict(float), {}
@@ -151,6 +201,7 @@ def report(found):
     failed = [f"{each.chapter}, seed {each.seed}: {each.error}" for each in found if each.error]
     narrow = [margin for margin in every if margin.chance is None and margin.share > HALF]
     wide = list(loose(found))
+    apart = [scatter for scatter in scatters(found) if scatter.chance < stats.norm.sf(SIGMAS)]
     by_chance = [margin for margin in every if margin.chance is not None]
     alarms = sum(margin.chance for margin in by_chance)
     claims = {claim.id: claim for claim in load()[1].values()}
@@ -162,9 +213,10 @@ def report(found):
     lines += _listed("nearest to the edge", every[:SHOWN])
     lines += _listed("more than half of a tolerance", narrow)
     lines += _listed("tolerances too loose", wide)
+    lines += _listed("seeds further apart than the stated errors", sorted(apart, key=lambda one: -one.ratio))
     lines += _listed("most likely to fail by chance", sorted(by_chance, key=lambda one: -one.chance)[:SHOWN])
     lines.append(f"expected false alarms a build: {alarms:.1g}; of a book that checks every claim: {whole:.1g}")
-    return lines, not (failed or narrow or wide or whole > FALSE_ALARMS)
+    return lines, not (failed or narrow or wide or apart or whole > FALSE_ALARMS)
 
 
 def _listed(title, entries):

@@ -1,9 +1,11 @@
 """The margins of checks over many seeds: what counts as too near, and what a run of a chapter keeps."""
 
 import nbformat
+import numpy as np
 import pytest
 
 from helpers.claims import load
+from helpers.measurements import replicates
 from press import seeds
 from press.seeds import Run
 
@@ -18,7 +20,8 @@ check("{claim}", measured=replicates(x), by="simulated", expected=1.0, rivals={{
 
 def record(**changes):
     sound = {"id": "a", "label": "", "relation": "equals", "agreement": "exact", "unit": "relative error", "cases": 3}
-    return sound | {"used": 0.1, "distance": 1e-9, "tolerance": 1e-8, "rivals": [{"near": 0.1, "name": "b"}]} | changes
+    measured = {"used": 0.1, "distance": 1e-9, "tolerance": 1e-8, "replicates": None}
+    return sound | measured | {"rivals": [{"near": 0.1, "name": "b"}]} | changes
 
 
 def found(**changes):
@@ -84,6 +87,46 @@ def test_the_chance_that_an_order_is_missed_is_that_of_its_mean_score(score, cha
     assert check.chance == pytest.approx(chance, rel=1e-2)
 
 
+def models(shared, number=100, runs=12):
+    """Runs of a check in which `number` models are measured in two components, the second with a part that is `shared`;
+    the truth depends on the seed."""
+    found = []
+    for seed in range(runs):
+        draw = np.random.default_rng(seed)
+        values = draw.normal(size=(number, 2)) + draw.normal() * np.array([0.0, shared]) + seed
+        measured = replicates(values)
+        parts = measured.mean - seed, measured.standard_error, number
+        found.append(Run("part/one", seed, [record(replicates=parts)]))
+    return found
+
+
+def test_independent_replicates_scatter_between_seeds_as_they_state():
+    (scatter,) = seeds.scatters(models(shared=0.0))
+    assert scatter.ratio < 3
+    assert scatter.chance > 1e-3
+    assert seeds.report(models(shared=0.0))[1]
+
+
+def test_replicates_that_share_what_the_seed_draws_are_told():
+    found = models(shared=0.8)
+    (scatter,) = seeds.scatters(found)
+    assert (scatter.component, scatter.components) == (1, 2)
+    assert 10 < scatter.ratio < 300
+    lines, kept = seeds.report(found)
+    assert not kept
+    assert "seeds further apart than the stated errors: 1" in lines
+    assert any("part/one: a, component 1 of 2" in line for line in lines)
+
+
+def test_few_replicates_are_judged_by_students_t():
+    (scatter,) = seeds.scatters(models(shared=0.0, number=8, runs=200))
+    assert scatter.chance > 1e-4
+
+
+def test_one_seed_has_no_scatter():
+    assert list(seeds.scatters(models(shared=1.0, runs=1))) == []
+
+
 def test_the_worst_seed_counts():
     check, rival = seeds.margins(found(used=0.3))
     assert (check.share, check.seed) == (0.3, 1)
@@ -108,4 +151,7 @@ def test_a_chapter_runs_without_a_kernel_under_each_seed(tmp_path):
     assert (one.chapter, one.seed, one.error, stopped.found) == ("part/one", 3, "", [])
     assert one.found[0]["distance"] != other.found[0]["distance"]
     assert one.found[0]["used"] <= 1
+    difference, error, number = one.found[0]["replicates"]
+    assert abs(difference[0]) / error[0] == pytest.approx(abs(one.found[0]["distance"]), rel=1e-2)
+    assert number == 400
     assert "ZeroDivisionError" in stopped.error
