@@ -18,8 +18,9 @@ from threadpoolctl import ThreadpoolController
 MODULES = ("density", "mixture", "markov", "variational")
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
-BUDGET, ROUNDS = 2.0, 100
+BUDGET, ROUNDS = 4.0, 100
 TURN, TRIAL = 0.01, 0.4
+THREADS = ("one", "own choice")
 
 
 @dataclass(frozen=True)
@@ -66,49 +67,51 @@ def rows():
 def measure(row):
     """The row's numbers, as a dictionary that JSON can hold.
 
-    Each side is tried on one thread and on as many as its libraries choose, and then keeps what is faster. Rounds
-    follow in which one side has its turn after the other, as many as the budget allows; a short call is repeated until
+    In each round each side has a turn on one thread and one on as many as its libraries choose; a side keeps the
+    setting whose median is the smaller. There are as many rounds as the budget allows; a short call is repeated until
     a turn takes some time. The ratio is the median over the rounds. Where one round alone would break the budget, the
-    trial stands for it.
+    first calls stand for it.
     """
     if row.quantity == "memory":
         return {"work": row.work, "peer": row.peer, **_in_a_process_of_its_own(row)}
-    work = row.prepare()
-    sides = {"ours": work.ours, "theirs": work.theirs} if work.theirs else {"ours": work.ours}
-    controller = ThreadpoolController()
-    trials = {side: _trial(call, controller) for side, call in sides.items()}
-    times = _rounds(sides, trials, controller) or [{side: trial["seconds"] for side, trial in trials.items()}]
+    work, controller = row.prepare(), ThreadpoolController()
+    calls = {"ours": work.ours, "theirs": work.theirs} if work.theirs else {"ours": work.ours}
+    first, results = _first(calls, controller)
+    times = _rounds(calls, first, controller) or [first]
     found = {"work": row.work, "peer": row.peer, "rounds": len(times)}
-    for side, trial in trials.items():
-        seconds, error = median(one[side] for one in times), work.error(trial["result"])
-        found[side] = {"seconds": seconds, "threads": trial["threads"], "error": error}
+    for side, result in results.items():
+        medians = {threads: median(one[side, threads] for one in times) for threads in THREADS}
+        best = min(medians, key=medians.get)
+        found[side] = {"seconds": medians[best], "threads": best, "medians": medians, "error": work.error(result)}
     if row.quantity == "seconds":
         return found | {"value": found["ours"]["seconds"]}
-    return found | {"value": median(one["ours"] / one["theirs"] for one in times)}
+    ours, theirs = (("ours", found["ours"]["threads"]), ("theirs", found["theirs"]["threads"]))
+    return found | {"value": median(one[ours] / one[theirs] for one in times)}
 
 
-def _trial(call, controller):
-    """The better number of threads, the seconds that a call then takes, and its result."""
-    trials = []
-    for threads in ("own choice", "one"):
-        with _limited(threads, controller):
-            seconds, result = _timed(call)
-            if seconds < TRIAL:  # the first call may have been warming up
-                seconds = median(_timed(call)[0] for _ in range(min(ROUNDS, math.ceil(TRIAL / seconds))))
-        trials.append({"seconds": seconds, "threads": threads, "result": result})
-    return min(trials, key=lambda trial: trial["seconds"])
+def _first(calls, controller):
+    """The seconds of a call by side and setting, once it is warm, and by side what it returns."""
+    seconds, results = {}, {}
+    for side, call in calls.items():
+        for threads in THREADS:
+            with _limited(threads, controller):
+                time, results[side] = _timed(call)
+                if time < TRIAL:  # the first call may have been warming up
+                    time = median(_timed(call)[0] for _ in range(min(ROUNDS, math.ceil(TRIAL / time))))
+            seconds[side, threads] = time
+    return seconds, results
 
 
-def _rounds(sides, trials, controller):
-    """Seconds a call, by side, for each of the rounds that fit into the budget."""
-    calls = {side: max(1, round(TURN / trial["seconds"])) for side, trial in trials.items()}
-    seconds = sum(calls[side] * trial["seconds"] for side, trial in trials.items())
+def _rounds(calls, first, controller):
+    """Seconds a call, by side and setting, for each of the rounds that fit into the budget."""
+    repeats = {turn: max(1, round(TURN / seconds)) for turn, seconds in first.items()}
     times = []
-    for _ in range(min(ROUNDS, int(BUDGET / seconds))):
+    for _ in range(min(ROUNDS, int(BUDGET / sum(repeats[turn] * seconds for turn, seconds in first.items())))):
         times.append({})
-        for side, call in sides.items():
-            with _limited(trials[side]["threads"], controller):
-                times[-1][side] = sum(_timed(call)[0] for _ in range(calls[side])) / calls[side]
+        for side, threads in first:
+            with _limited(threads, controller):
+                spent = sum(_timed(calls[side])[0] for _ in range(repeats[side, threads]))
+            times[-1][side, threads] = spent / repeats[side, threads]
     return times
 
 
@@ -131,6 +134,17 @@ def _limited(threads, controller):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def in_double_precision():
+    """For peers that make tensors of PyTorch's default precision, whatever they are given."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _in_a_process_of_its_own(row):

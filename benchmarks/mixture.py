@@ -7,7 +7,7 @@ from functools import cache, partial
 import numpy as np
 import torch
 
-from benchmarks.harness import Row, Work
+from benchmarks.harness import Row, Work, in_double_precision
 from helpers.latent.mixture import start, step
 from helpers.likelihood import ascend
 from helpers.randomness import generator
@@ -79,6 +79,21 @@ def sklearn_mixture():
     return call
 
 
+def pomegranate_mixture():
+    from pomegranate.distributions import Normal
+    from pomegranate.gmm import GeneralMixtureModel
+
+    def call(data, weights, means, covariances):
+        data, weights, means, covariances = map(torch.as_tensor, (data, weights, means, covariances))
+        laws = [Normal(mean, covariance) for mean, covariance in zip(means.clone(), covariances.clone(), strict=True)]
+        with in_double_precision():
+            model = GeneralMixtureModel(laws, priors=weights.clone(), tol=-math.inf, max_iter=STEPS).fit(data)
+        parts = [[law.means.numpy(), law.covs.numpy()] for law in model.distributions]
+        return model.priors.detach().numpy(), *(np.stack(part) for part in zip(*parts, strict=True))
+
+    return call
+
+
 # The work
 
 
@@ -133,6 +148,17 @@ ROWS = [
         (16, sklearn_mixture, numpy_loop, {2: 0.6, 16: 0.25}),
     )
     for components, goal in goals.items()
+]
+ROWS += [
+    Row(
+        f"em-{d}-{components}-pomegranate",
+        f"EM, {STEPS} iterations, {components} components in {d} dimensions, n = 10⁵",
+        "pomegranate `GeneralMixtureModel`",
+        partial(iterations, 100_000, d, components, 1, pomegranate_mixture, numpy_loop),
+        within=1e-10,
+        relative="the largest",
+    )
+    for d, components in ((2, 16), (16, 2))
 ]
 ROWS.append(
     Row(

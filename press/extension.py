@@ -201,6 +201,7 @@ class Gpu(Generated):
 class Benchmarks(Generated):
     def lines(self, ledger):
         results = json.loads(harness.RESULTS.read_text(encoding="utf-8"))
+        yield from (f"All numbers of this page are of one run, on {results['machine']}.", "")
         for module in harness.modules():
             yield from (f"## {module.TITLE}", "")
             yield from _table(report.HEAD, "28 18 26 8 14 6")
@@ -208,7 +209,6 @@ class Benchmarks(Generated):
                 yield from _row(*report.cells(row, results["measured"][row.key]))
             yield from (":::", "")
             yield from _missed(module.ROWS, results["measured"])
-        yield f"Measured on {results['machine']}."
 
 
 def _missed(rows, measured):

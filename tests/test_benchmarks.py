@@ -60,27 +60,31 @@ def always(*times):
     return {"one": times, "own choice": times}
 
 
-def test_the_ratio_is_the_median_over_rounds_in_which_each_side_has_its_turn(scripted, monkeypatch):
-    monkeypatch.setattr(harness, "BUDGET", 9.0)
-    case = scripted(ours=always(0.5, 1, 2, 9), theirs=always(2))
+TURNS = [(side, threads) for side in ("ours", "theirs") for threads in harness.THREADS]
+
+
+def test_the_ratio_is_the_median_over_rounds_in_which_each_side_has_its_turns(scripted, monkeypatch):
+    monkeypatch.setattr(harness, "BUDGET", 38.0)
+    case = scripted(ours={"one": [0.5, 1, 2, 9], "own choice": [5]}, theirs={"one": [2], "own choice": [5]})
     found = harness.measure(case.row)
-    rounds = case.notes[4:]
-    assert [side for side, _ in rounds] == ["ours", "theirs"] * 3
-    assert (found["rounds"], found["value"]) == (3, 1.0)
+    assert case.notes == TURNS * 4
+    assert (found["rounds"], found["value"]) == (3, 1)
     assert (found["ours"]["seconds"], found["theirs"]["seconds"]) == (2, 2)
 
 
-def test_a_side_keeps_the_number_of_threads_that_suits_it(scripted):
-    case = scripted(ours={"one": [1], "own choice": [0.9]}, theirs={"one": [0.9], "own choice": [1]})
-    found = harness.measure(case.row)
-    assert (found["ours"]["threads"], found["theirs"]["threads"]) == ("own choice", "one")
-    assert set(case.notes[4:]) == {("ours", "own choice"), ("theirs", "one")}
+def test_a_side_keeps_the_number_of_threads_whose_median_suits_it(scripted, monkeypatch):
+    monkeypatch.setattr(harness, "BUDGET", 20.0)
+    lucky = [0.8, 1.1, 1.2, 1.2, 1.2]
+    found = harness.measure(scripted(ours={"one": [1], "own choice": lucky}, theirs=always(1)).row)
+    assert (found["ours"]["threads"], found["ours"]["seconds"]) == ("one", 1)
+    found = harness.measure(scripted(ours=always(1), theirs={"one": lucky, "own choice": [1]}).row)
+    assert (found["theirs"]["threads"], found["theirs"]["medians"]["one"]) == ("own choice", pytest.approx(1.2))
 
 
-def test_a_peer_too_slow_for_another_round_is_called_once_a_setting(scripted):
+def test_a_peer_too_slow_for_a_round_is_called_once_a_setting(scripted):
     case = scripted(ours=always(0.1), theirs={"one": [20.0], "own choice": [40.0]})
     found = harness.measure(case.row)
-    assert [side for side, _ in case.notes].count("theirs") == 2
+    assert [turn for turn in case.notes if turn[0] == "theirs"] == TURNS[2:]
     assert (found["rounds"], found["value"]) == (1, 0.005)
 
 
@@ -88,7 +92,7 @@ def test_short_calls_are_repeated_for_a_turn(scripted):
     case = scripted(ours=always(0.001), theirs=always(0.1))
     found = harness.measure(case.row)
     last = "".join(side[0] for side, _ in case.notes)[-22:]
-    assert last == "oooooooooot" * 2
+    assert last == "o" * 20 + "tt"
     assert found["value"] == pytest.approx(0.01)
 
 
@@ -223,7 +227,7 @@ def test_the_page_shows_every_row_and_the_machine():
     for key, row in harness.rows().items():
         for cell in report.cells(row, recorded()["measured"][key]):
             assert f" - {cell}\n" in page
-    assert page.endswith(f"Measured on {recorded()['machine']}.")
+    assert page.startswith(f"All numbers of this page are of one run, on {recorded()['machine']}.")
 
 
 def test_the_page_says_which_goals_were_missed_and_why(monkeypatch, tmp_path):
@@ -248,10 +252,11 @@ SMALL = partial(density.on_the_line, n=200, m=50, h=0.5)
         partial(SMALL, partial(density.sklearn_kde, "tophat", rtol=0), shape=kernel.RECTANGULAR),
         partial(SMALL, partial(density.sklearn_kde, "linear", rtol=0), shape=kernel.TRIANGULAR),
         partial(SMALL, partial(density.sklearn_kde, "epanechnikov", rtol=0), shape=kernel.EPANECHNIKOV),
-        partial(density.in_space, 2, 0.3),
+        partial(density.in_space, density.scipy_kde, 2, 0.3),
         partial(density.cross_validation, density.all_pairs),
         partial(density.cross_validation, density.half_of_the_pairs),
         partial(density.nearest, 300),
+        partial(density.nearest_in_space, density.tree_search, 3, m=60),
     ],
 )
 def test_both_sides_do_the_same_work(prepare):

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
@@ -12,6 +11,7 @@ from helpers.validation import count, fail, located, not_negative, tensor
 __all__ = ["ball_volume", "density", "radius"]
 
 BLOCK = 2**22
+TREE = 9  # in more dimensions a k-d tree has to visit nearly all of its leaves, and a plain search is faster
 
 
 def ball_volume(dimension, radius=1.0):
@@ -30,8 +30,8 @@ def radius(points, data, k):
 
     `data`, shape (n,) or (n, d); `points`, shape (m,) or (m, d); `k` from 1 to n. Returns shape (m,), in the units of
     the data; zero where k data or more lie on the point. On the line the data are sorted once and the window of k
-    neighbours is found by bisection; in more dimensions SciPy's k-d tree answers, on a GPU a search by blocks. Raises
-    `ValueError` for a k outside 1 to n, or points of another dimension.
+    neighbours is found by bisection; in up to nine dimensions SciPy's k-d tree answers, in more, and on a GPU, a search
+    by blocks. Raises `ValueError` for a k outside 1 to n, or points of another dimension.
     """
     points, data = (one.detach() for one in located(points, data))
     k = count(k, "k")
@@ -39,15 +39,22 @@ def radius(points, data, k):
         fail("k", f"at most the number of data, {len(data)}", k)
     if data.shape[1] == 1:
         return _on_the_line(points[:, 0], data[:, 0], k)
-    if data.is_cuda:
-        blocks = points.split(max(1, BLOCK // len(data)))
-        exact = "donot_use_mm_for_euclid_dist"
-        return torch.cat([torch.cdist(b, data, compute_mode=exact).kthvalue(k, -1).values for b in blocks])
-    tree = cKDTree(data.cpu().numpy(), balanced_tree=False, compact_nodes=False)
-    distance = tree.query(points.cpu().numpy(), [k], workers=-1)[0][:, 0]
-    if not np.isfinite(distance).all():
-        fail("points, data", "distances with a finite square", distance.max())
-    return torch.from_numpy(distance).to(data)
+    if data.is_cuda or data.shape[1] > TREE:
+        distance = _by_blocks(points, data, k)
+    else:
+        tree = cKDTree(data.cpu().numpy(), balanced_tree=False, compact_nodes=False)
+        distance = torch.from_numpy(tree.query(points.cpu().numpy(), [k], workers=-1)[0][:, 0]).to(data)
+    if not distance.isfinite().all():
+        fail("points, data", "distances with a finite square", distance.max().item())
+    return distance
+
+
+def _by_blocks(points, data, k):
+    """By the distance to every datum; as differences, since squares and products would lose near neighbours."""
+    blocks = points.split(max(1, BLOCK // len(data)))
+    exact = "donot_use_mm_for_euclid_dist"
+    nearest = [torch.cdist(block, data, compute_mode=exact).topk(k, largest=False).values[:, -1] for block in blocks]
+    return torch.cat(nearest)
 
 
 def _on_the_line(points, data, k):

@@ -31,7 +31,7 @@ def brute(points, data, k):
 # The distance to the k-th neighbour
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3, 8])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 8, 12])
 @pytest.mark.parametrize("k", [1, 2, 7, 150])
 def test_the_radius_is_that_of_scipy_and_sklearn(normal, dimension, k):
     data = normal(f"data {dimension}", 150, dimension)
@@ -167,7 +167,7 @@ def test_an_image_has_a_density():
 # The density
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3, 8])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 8, 12])
 @pytest.mark.parametrize("k", [1, 5, 60])
 def test_the_density_is_k_over_n_times_the_volume(normal, dimension, k):
     data, points = normal(f"density {dimension}", 60, dimension), normal(f"density points {dimension}", 40, dimension)
