@@ -55,8 +55,9 @@ def kl_gaussians(mean_p, variance_p, mean_q, variance_q):
     )
     above_zero(variance_p, "variance_p")
     above_zero(variance_q, "variance_q")
-    ratio = variance_p / variance_q
-    return 0.5 * (ratio - 1 - ratio.log() + (mean_p - mean_q) ** 2 / variance_q)
+    deviation = variance_q.sqrt()
+    ratio = variance_p.sqrt() / deviation  # unlike its square, representable
+    return 0.5 * (ratio**2 - 1 - 2 * ratio.log() + ((mean_p - mean_q) / deviation) ** 2)
 
 
 def kl_multivariate(mean_p, covariance_p, mean_q, covariance_q):
@@ -74,10 +75,16 @@ def kl_multivariate(mean_p, covariance_p, mean_q, covariance_q):
     if mean_p.shape[-1] != mean_q.shape[-1]:
         fail("mean_p, mean_q", "means of one dimension", f"shapes {tuple(mean_p.shape)} and {tuple(mean_q.shape)}")
     broadcastable(mean_p=mean_p, mean_q=mean_q)
-    between = torch.linalg.solve_triangular(root_q, root_p, upper=False)
-    shift = torch.linalg.solve_triangular(root_q, (mean_q - mean_p)[..., None], upper=False)
+    between, shift = _white(root_q, root_p), 2 * _white(root_q, (mean_q / 2 - mean_p / 2)[..., None])
     log_ratio = 2 * (root_q.diagonal(dim1=-2, dim2=-1).log() - root_p.diagonal(dim1=-2, dim2=-1).log()).sum(-1)
     return 0.5 * ((between**2).sum((-2, -1)) + (shift**2).sum((-2, -1)) - mean_p.shape[-1] + log_ratio)
+
+
+def _white(root, columns):
+    r"""$L^{-1}A$, by way of columns whose largest entry is 1: of one that overflows, no other entry becomes NaN."""
+    largest = columns.detach().abs().amax((-2, -1), keepdim=True)
+    largest = torch.where(largest > 0, largest, 1.0)
+    return torch.linalg.solve_triangular(root, columns / largest, upper=False) * largest
 
 
 def _root(covariance, mean, name):

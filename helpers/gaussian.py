@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import torch
 
 from helpers.validation import above_zero, alike, broadcastable, fail, tensor
 
-__all__ = ["log_density", "maximum_likelihood", "mixture_density", "negative_log_likelihood", "overlap"]
+__all__ = ["log_density", "maximum_likelihood", "mixture_density", "negative_log_likelihood", "overlap", "parts"]
 
 
 def log_density(x, mean, variance):
@@ -52,8 +53,8 @@ def mixture_density(x, mixture):
 
     `mixture` is a triple of weights, means and variances, each of shape (components,). Returns the shape of `x`.
     """
-    x, *parts = alike(x=x, **_named(mixture, "mixture"))
-    weights, means, variances = _mixture([tensor(part, "mixture", ndim=1) for part in parts], "mixture")
+    x, *triple = alike(x=x, **parts(mixture, "mixture"))
+    weights, means, variances = _mixture([tensor(part, "mixture", ndim=1) for part in triple], "mixture")
     return log_density(x[..., None], means, variances).exp() @ weights
 
 
@@ -63,14 +64,15 @@ def overlap(first, second):
     Each mixture is a triple of weights, means and variances of shape (..., components); leading axes are broadcast. The
     weights may be any finite numbers, so that differences of densities are mixtures too. Returns shape (...).
     """
-    parts = alike(**_named(first, "first"), **_named(second, "second"))
-    (a, m, s), (b, k, t) = _mixture(parts[:3], "first"), _mixture(parts[3:], "second")
+    triples = alike(**parts(first, "first"), **parts(second, "second"))
+    (a, m, s), (b, k, t) = _mixture(triples[:3], "first"), _mixture(triples[3:], "second")
     pair = log_density(m[..., :, None], k[..., None, :], s[..., :, None] + t[..., None, :]).exp()
     return (a[..., :, None] * b[..., None, :] * pair).sum((-1, -2))
 
 
-def _named(triple, name):
-    if not isinstance(triple, tuple | list | torch.Tensor) or len(triple) != 3:
+def parts(triple, name):
+    """Weights, means and variances, a `triple`, by the names under which a refusal speaks of them."""
+    if not isinstance(triple, tuple | list | np.ndarray | torch.Tensor) or len(triple) != 3:
         fail(name, "weights, means and variances", repr(triple)[:80])
     return dict(zip((f"{name}: weights", f"{name}: means", f"{name}: variances"), triple, strict=True))
 

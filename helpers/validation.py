@@ -14,8 +14,10 @@ __all__ = [
     "fail",
     "located",
     "not_negative",
+    "one_of",
     "positive",
     "probabilities",
+    "real",
     "tensor",
 ]
 
@@ -25,22 +27,36 @@ def fail(name, wanted, got):
     raise ValueError(f"{name}: wanted {wanted}, got {got}")
 
 
-def tensor(value, name, *, ndim=None, shape=None):
-    """`value` as a finite, non-empty floating tensor, on its own device.
+def real(value, name):
+    """`value` as a tensor of real numbers of any kind, NaN and infinities among them, on its own device.
 
-    Lists, numbers and integers become float64; floating arrays and tensors keep their precision.
-    `ndim` is the number of dimensions wanted, `shape` a tuple in which `None` stands for any size.
-    Raises `ValueError` for anything else: text, truth values, complex numbers, NaN, infinities, no elements.
+    Arrays may have the bytes of a number in either order. Raises `ValueError` for anything else: text, truth values,
+    complex numbers, arrays of which some numbers are masked.
     """
     if not isinstance(value, torch.Tensor):
+        parts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+            fail(name, "numbers of which none is masked", "a masked array (`compressed` leaves the masked ones out)")
         try:
-            value = torch.from_numpy(np.array(value))
+            array = np.array(value)
+            value = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
         except (TypeError, ValueError, RuntimeError):
             fail(name, "numbers", repr(value)[:80])
     if value.dtype == torch.bool or value.is_complex():
         fail(name, "real numbers", f"dtype {value.dtype}")
-    if not value.is_floating_point():
-        value = value.to(torch.float64)
+    return value
+
+
+def tensor(value, name, *, ndim=None, shape=None):
+    """`value` as a finite, non-empty tensor in float64 or float32, on its own device.
+
+    Lists, numbers and integers become float64; floating arrays and tensors keep their precision, but half precision
+    becomes float32. `ndim` is the number of dimensions wanted, `shape` a tuple in which `None` stands for any size.
+    Raises `ValueError` for anything else: what `real` refuses, NaN, infinities, no elements.
+    """
+    value = real(value, name)
+    if value.dtype not in (torch.float32, torch.float64):
+        value = value.to(torch.float32 if value.is_floating_point() else torch.float64)
     if value.numel() == 0:
         fail(name, "at least one number", f"an empty array of shape {tuple(value.shape)}")
     if not math.isfinite(value.detach().sum().item()) and not torch.isfinite(value).all():
@@ -113,6 +129,12 @@ def positive(value, name):
     if number <= 0:
         fail(name, "a number above zero", number)
     return number
+
+
+def one_of(value, name, choices):
+    """Refuse a `value` that is not one of the `choices`, which are texts."""
+    if not isinstance(value, str) or value not in choices:
+        fail(name, "one of " + ", ".join(map(repr, choices)), repr(value)[:80])
 
 
 def count(value, name, minimum=1):

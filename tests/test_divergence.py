@@ -174,6 +174,36 @@ def test_formulas_stay_on_the_device_and_the_precision_of_their_input(device):
             assert (found.dtype, found.device.type) == (dtype, device.type)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((0, 1e300, 1, 1e-300), float("inf")),
+        ((0, 1e-300, 1, 1e300), (600 * math.log(10) - 1) / 2),
+        ((1e200, 1.0, -1e200, 1e300), 2e100 + (300 * math.log(10) - 1) / 2),
+        ((1e200, 1.0, 0, 1e-300), float("inf")),
+        ((1e-200, 1e-300, 3e-200, 1e-300), 2e-100),
+        ((1.7e308, 1.0, -1.7e308, 1.0), float("inf")),
+        ((0, 1e-300, 0, 4e-300), math.log(2) - 3 / 8),
+    ],
+)
+def test_between_the_smallest_and_the_largest_numbers_a_divergence_is_right_or_infinite(arguments, expected):
+    assert kl_gaussians(*arguments).item() == pytest.approx(expected, rel=1e-12, abs=1e-13)
+    mean, variance, other, width = (torch.tensor(float(one), dtype=torch.float64) for one in arguments)
+    unit, zeros = torch.eye(3, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for place in range(3):
+        means = [torch.cat([zeros[:place], one[None], zeros[place:]]) for one in (mean, other)]
+        found = kl_multivariate(means[0], variance * unit, means[1], width * unit).item()
+        more = 2 * kl_gaussians(0, variance, 0, width).item()
+        assert found == pytest.approx(expected + more, rel=1e-12, abs=1e-12)
+
+
+def test_an_entry_that_overflows_spoils_no_other():
+    spread = 1e-300 * torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    assert kl_multivariate([1e200, 0.0], spread, [0.0, -1e200], spread).item() == float("inf")
+    wide = 1e300 * torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    assert kl_multivariate([0.0, 0.0], wide, [0.0, 1.0], spread).item() == float("inf")
+
+
 # Several dimensions
 
 

@@ -125,8 +125,8 @@ def test_the_result_is_on_the_device_that_is_asked_for(device, backend):
 
 def test_a_result_holds_no_gradient_and_keeps_its_precision():
     scale = torch.ones(2, requires_grad=True)
-    found = simulate(lambda size, generator: (scale * noise(size, generator)).half(), 5, "gradient", batch=2)
-    assert (found.requires_grad, found.dtype) == (False, torch.float16)
+    found = simulate(lambda size, generator: (scale * noise(size, generator)).float(), 5, "gradient", batch=2)
+    assert (found.requires_grad, found.dtype) == (False, torch.float32)
 
 
 def test_whole_numbers_become_float64():
@@ -196,7 +196,7 @@ def test_a_simulation_refuses(draw, number, name, batch, message):
         (lambda size, generator: None, "numbers, got "),
         (lambda size, generator: "many", "numbers, got "),
         (lambda size, generator: noise(size, generator)[:, :size], r"shape \(2,\), got torch.float32 of shape \(1,\)"),
-        (lambda size, generator: noise(size, generator).to([None, torch.float16, torch.float32][size]), "replicates"),
+        (lambda size, generator: noise(size, generator).to([None, torch.float64, torch.float32][size]), "replicates"),
     ],
 )
 def test_a_draw_that_returns_something_else_is_refused(draw, message):

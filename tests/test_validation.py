@@ -4,7 +4,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.validation import alike, asymmetric, broadcastable, count, fail, located, positive, probabilities, tensor
+from helpers.validation import (
+    alike,
+    asymmetric,
+    broadcastable,
+    count,
+    fail,
+    located,
+    one_of,
+    positive,
+    probabilities,
+    real,
+    tensor,
+)
 
 BAD_NUMBERS = {
     "nothing": (None, "None"),
@@ -28,6 +40,11 @@ BAD_NUMBERS = {
     "infinity among numbers whose sum overflows": ([1e308, 1e308, float("inf")], "inf"),
     "NaN among numbers whose sum overflows": (np.array([[1e308, 1e308], [float("nan"), 1.0]]), "nan"),
     "NaN with a gradient": (torch.tensor([1.0, torch.nan], requires_grad=True), "nan"),
+    "a masked array": (np.ma.masked_less([-99.0, 1.0], 0), "masked"),
+    "a masked array in a list": ([[1.0, 2.0], np.ma.masked_less([-99.0, 1.0], 0)], "masked"),
+    "the masked number": ([1.0, np.ma.masked], "masked"),
+    "an array of dates": (np.array(["2026-01-01"], dtype="datetime64[D]"), "2026"),
+    "an array of objects": (np.array([1.0, None]), "None"),
     "tensors with a gradient in a list": ([torch.tensor(1.0, requires_grad=True)], "requires_grad"),
 }
 
@@ -50,11 +67,49 @@ def test_numbers_lists_and_integers_become_float64(value):
     np.testing.assert_array_equal(found, np.asarray(value, dtype=float))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_floating_tensors_and_arrays_keep_their_precision(dtype, device):
     value = torch.ones(2, dtype=dtype, device=device)
     assert tensor(value, "sample") is value
     assert tensor(value.cpu().numpy(), "sample").dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_becomes_single_and_keeps_its_gradient(dtype, device):
+    value = torch.tensor([0.5, -3.0], dtype=dtype, device=device, requires_grad=True)
+    found = tensor(value, "sample")
+    assert (found.dtype, found.device.type, found.tolist()) == (torch.float32, device.type, [0.5, -3.0])
+    found.sum().backward()
+    assert value.grad.tolist() == [1, 1]
+    assert [one.dtype for one in alike(x=value, mean=1)] == [torch.float32] * 2
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "f2", "i2", "i4", "i8"])
+def test_arrays_of_either_order_of_bytes_are_the_same_numbers(kind):
+    numbers = [0, 1, 300]
+    big, little = (tensor(np.array(numbers, dtype=order + kind), "sample") for order in "><")
+    assert big.dtype == little.dtype
+    assert big.tolist() == little.tolist() == numbers
+
+
+def test_a_masked_array_without_a_masked_number_is_an_array():
+    assert tensor(np.ma.masked_less([1.0, 2.0], 0), "sample").tolist() == [1, 2]
+    assert tensor(np.ma.masked_less([-99.0, 2.0], 0).compressed(), "sample").tolist() == [2]
+
+
+def test_real_numbers_may_be_infinite_or_none_at_all_and_of_any_kind():
+    assert real([1.0, -np.inf, np.nan], "sample").isnan().tolist() == [False, False, True]
+    assert real([1, 2], "sample").dtype == torch.int64
+    assert real([], "sample").shape == (0,)
+    value = torch.ones(2, dtype=torch.bfloat16)
+    assert real(value, "sample") is value
+
+
+@pytest.mark.parametrize("value", ["Full", "", None, 0, ["full"], b"full"], ids=repr)
+def test_a_text_that_is_none_of_the_choices_is_refused_with_those_that_are(value):
+    one_of("full", "form", ("full", "diagonal"))
+    with pytest.raises(ValueError, match=r"^form: wanted one of 'full', 'diagonal', got "):
+        one_of(value, "form", ("full", "diagonal"))
 
 
 def test_tensor_copies_an_array_and_reads_it_backwards():
@@ -73,8 +128,8 @@ def test_tensor_keeps_the_gradient():
 @pytest.mark.parametrize("signs", [[1, 1], [-1, -1, -1], [[1, 1], [-1, 1]]], ids=str)
 def test_finite_numbers_whose_sum_overflows_are_taken(dtype, signs, device):
     value = torch.tensor(signs, dtype=dtype, device=device) * torch.finfo(dtype).max
-    assert tensor(value, "sample") is value
-    assert tensor(value.requires_grad_(), "sample") is value
+    assert torch.equal(tensor(value, "sample"), value.to(torch.promote_types(dtype, torch.float32)))
+    assert tensor(value.requires_grad_(), "sample").requires_grad
 
 
 def test_lists_whose_sum_overflows_are_taken():

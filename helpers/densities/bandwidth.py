@@ -17,8 +17,8 @@ def rule_of_thumb(data):
     r"""$h = (4/3)^{1/5}\,\hat\sigma\,n^{-1/5}$: the best bandwidth, for large n, were the data normal.
 
     $\hat\sigma$ is the smaller of the standard deviation (divisor n - 1) and the quartile range over 1.349, so that
-    outliers do not count. `data`, shape (n,). Returns a scalar tensor. Raises `ValueError` where the scale is zero: for
-    one datum, or more than half of them equal. Source: Silverman, 1986, section 3.4.2.
+    outliers do not count; where the quartiles agree, it is the standard deviation. `data`, shape (n,). Returns a scalar
+    tensor. Raises `ValueError` for a single datum, and where all are equal. Source: Silverman, 1986, section 3.4.2.
     """
     data = _sample(data)
     return (4 / 3 / len(data)) ** (1 / 5) * _scale(data)
@@ -34,10 +34,16 @@ def _sample(data):
 def _scale(data):
     ordered = ascending(data, with_order=False)[0]
     low, high = (_quantile(ordered, share) for share in (0.25, 0.75))
-    scale = torch.minimum(data.std(), (high - low) / QUARTILE_RANGE)
-    if scale <= 0:
-        fail("data", "quartiles that differ", f"both at {low.item():g}")
-    return scale
+    if ordered[0] == ordered[-1]:
+        fail("data", "numbers that differ", f"{len(data)} times {low.item():g}")
+    unit = _power_of_two(data.abs().max())
+    deviation = (data / unit).std() * unit
+    return torch.minimum(deviation, (high - low) / QUARTILE_RANGE) if high > low else deviation
+
+
+def _power_of_two(number):
+    """The largest that is no larger: a unit in which powers of such numbers do not overflow, free of rounding."""
+    return 2.0 ** (math.frexp(number.item())[1] - 1)
 
 
 def _quantile(ordered, share):
@@ -55,12 +61,14 @@ def plug_in(data):
     `data`, shape (n,). Returns a scalar tensor. Raises `ValueError` as `rule_of_thumb`. Source: Sheather, Jones, 1991.
     """
     data = _sample(data)
-    n, estimate = len(data), 105 / (32 * math.sqrt(math.pi) * _scale(data) ** 9)
+    n, scale = len(data), _scale(data)
+    unit = _power_of_two(scale)
+    data, estimate = data / unit, 105 / (32 * math.sqrt(math.pi) * (scale / unit) ** 9)
     for order in (6, 4):
         at_zero = (-1) ** (order // 2) * math.prod(range(1, order, 2)) / math.sqrt(2 * math.pi)
         pilot = (-2 * at_zero / (estimate * n)) ** (1 / (order + 3))
         estimate = pair_sums(data, pilot[None], order)[0] / n**2
-    return kernel.optimal_bandwidth(n, estimate)
+    return unit * kernel.optimal_bandwidth(n, estimate)
 
 
 def cross_validation(data, bandwidths):

@@ -15,6 +15,7 @@ from helpers.validation import (
     count,
     fail,
     not_negative,
+    one_of,
     positive,
     probabilities,
     tensor,
@@ -88,16 +89,26 @@ EPANECHNIKOV = Kernel("epanechnikov", (3 / 4, 0.0, -3 / 4))
 KERNELS = (GAUSSIAN, RECTANGULAR, TRIANGULAR, EPANECHNIKOV)
 
 
+def _kernel(kernel):
+    """A `Kernel`, given as such or by its name."""
+    if isinstance(kernel, Kernel):
+        return kernel
+    names = {one.name: one for one in KERNELS}
+    one_of(kernel, "kernel", names)
+    return names[kernel]
+
+
 def density(points, data, bandwidth, kernel=GAUSSIAN, weights=None, tolerance=1e-12):
     r"""The kernel estimate $\hat f_{n,h}(x) = \frac{1}{nh}\sum_i K\big(\frac{x-X_i}{h}\big)$ at `points`.
 
-    `data`, shape (n,) or (n, d); `points`, shape (m,) or (m, d); `bandwidth` $h$, a number above zero. `weights`, shape
-    (n,), non-negative and summing to one, take the place of $\frac1n$. In more than one dimension the kernel is
+    `data`, shape (n,) or (n, d); `points`, shape (m,) or (m, d); `bandwidth` $h$, a number above zero; `kernel`, one of
+    KERNELS or its name, "gaussian", "rectangular", "triangular" or "epanechnikov". `weights`, shape (n,), non-negative
+    and summing to one, take the place of $\frac1n$. In more than one dimension the kernel is
     Gaussian, the product of one a coordinate, and $h^d$ takes the place of $h$. Returns shape (m,), in float64,
     in units of one over volume. On the line the Gaussian kernel's error is about `tolerance` relative to the data near
     a point (`helpers.densities.sums` says more); all else is exact up to rounding. Source: Scornet, (35).
     """
-    weights = None if weights is None else probabilities(weights, "weights")
+    kernel, weights = _kernel(kernel), None if weights is None else probabilities(weights, "weights")
     if kernel.coefficients:
         found = polynomial_sum(points, data, bandwidth, kernel.coefficients, weights)
     else:
@@ -107,9 +118,15 @@ def density(points, data, bandwidth, kernel=GAUSSIAN, weights=None, tolerance=1e
 
 def _normalised(sums, shape, bandwidth, kernel, weights):
     r"""Sums over data of this `shape`, (n,) or (n, d), made densities: divided by n, where there are no weights, and by
-    $h$, or $(h\sqrt{2\pi})^d$ for the Gaussian kernel. What rounding leaves below zero is zero."""
+    $h$, or $(h\sqrt{2\pi})^d$ for the Gaussian kernel, in so many steps that none overflows. What rounding leaves below
+    zero is zero."""
     unit = float(bandwidth) * (1.0 if kernel.coefficients else math.sqrt(2 * math.pi))
-    return sums.clamp_min_(0) / (unit ** (shape[1] if len(shape) > 1 else 1) * (shape[0] if weights is None else 1))
+    dimension = shape[1] if len(shape) > 1 else 1
+    steps = math.ceil(dimension * abs(math.log2(unit)) / 512) or 1
+    found = sums.clamp_min_(0) / (unit ** (dimension / steps) * (shape[0] if weights is None else 1))
+    for _ in range(steps - 1):
+        found /= unit ** (dimension / steps)
+    return found
 
 
 def densities(points, samples, bandwidth, kernel=GAUSSIAN, tolerance=1e-6):
@@ -117,6 +134,7 @@ def densities(points, samples, bandwidth, kernel=GAUSSIAN, tolerance=1e-6):
 
     Returns shape (R, m). Otherwise as `density`.
     """
+    kernel = _kernel(kernel)
     if kernel.coefficients:
         return torch.stack([density(points, row, bandwidth, kernel) for row in tensor(samples, "samples", ndim=2)])
     found = gaussian_sums(points, samples, bandwidth, tolerance)
@@ -136,21 +154,15 @@ def density_on_grid(axes, data, bandwidth, weights=None, tolerance=1e-12):
 
 def sample(data, bandwidth, number, generator, kernel=GAUSSIAN):
     """`number` draws from the kernel estimate: a datum picked at random plus h times a draw from the kernel."""
-    data, number = tensor(data, "data"), count(number, "number")
+    data, number, kernel = tensor(data, "data"), count(number, "number"), _kernel(kernel)
     if data.ndim == 0:
         fail("data", "a sample along the first axis", "a single number")
     pick = torch.randint(len(data), (number,), generator=generator, device=generator.device).to(data.device)
     return data[pick] + positive(bandwidth, "bandwidth") * kernel.draw((number, *data.shape[1:]), generator).to(data)
 
 
-def _law(truth):
-    if len(truth) != 3:
-        fail("truth", "weights, means and variances", repr(truth)[:80])
-    return {"weights": truth[0], "means": truth[1], "variances": truth[2]}
-
-
 def _smoothed(truth, bandwidth):
-    weights, means, variances = alike(**_law(truth))
+    weights, means, variances = alike(**gaussian.parts(truth, "truth"))
     return weights, means, variances + bandwidth**2
 
 
@@ -181,7 +193,7 @@ def mise(truth, n, bandwidth):
     Gaussian kernel; `truth` a mixture of normal densities (weights, means, variances); `n`, `bandwidth` numbers or
     tensors of one shape (...). Returns shape (...).
     """
-    n, h, *truth = alike(n=n, bandwidth=bandwidth, **_law(truth))
+    n, h, *truth = alike(n=n, bandwidth=bandwidth, **gaussian.parts(truth, "truth"))
     n, h = broadcastable(n=n, bandwidth=h)
     above_zero(n, "n")
     above_zero(h, "bandwidth")
@@ -198,6 +210,7 @@ def mise(truth, n, bandwidth):
 def asymptotic_mise(n, bandwidth, roughness, kernel=GAUSSIAN):
     r"""$\frac{h^4}{4}\mu_2(K)^2\int f''^2 + \frac{1}{nh}\int K^2$, the leading terms; `roughness` is $\int f''^2$."""
     n, h, roughness = broadcastable(n=n, bandwidth=bandwidth, roughness=roughness)
+    kernel = _kernel(kernel)
     above_zero(n, "n")
     above_zero(h, "bandwidth")
     not_negative(roughness, "roughness")
@@ -206,7 +219,7 @@ def asymptotic_mise(n, bandwidth, roughness, kernel=GAUSSIAN):
 
 def optimal_bandwidth(n, roughness, kernel=GAUSSIAN):
     r"""$h = \Big(\frac{\int K^2}{\mu_2(K)^2\int f''^2\,n}\Big)^{1/5}$, where `asymptotic_mise` is least."""
-    n, roughness = broadcastable(n=n, roughness=roughness)
+    n, roughness, kernel = *broadcastable(n=n, roughness=roughness), _kernel(kernel)
     above_zero(n, "n")
     above_zero(roughness, "roughness")
     return (kernel.roughness / (kernel.second_moment**2 * roughness * n)) ** (1 / 5)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from helpers import gaussian
-from helpers.validation import above_zero, alike, count, fail, probabilities, tensor
+from helpers.validation import above_zero, alike, count, fail, probabilities, real, tensor
 
 __all__ = [
     "Categorical",
@@ -249,13 +249,7 @@ def _chain(initial, transitions, states):
 
 def _numbers(value, name, axes):
     """`value` as a tensor of real numbers of any kind, infinite ones among them, with at least these last `axes`."""
-    if not isinstance(value, torch.Tensor):
-        try:
-            value = torch.from_numpy(np.array(value))
-        except (TypeError, ValueError):
-            fail(name, "numbers", repr(value)[:80])
-    if value.dtype == torch.bool or value.is_complex():
-        fail(name, "real numbers", f"dtype {value.dtype}")
+    value = real(value, name)
     if value.ndim < len(axes) or value.numel() == 0:
         fail(name, f"shape (..., {', '.join(axes)})", f"shape {tuple(value.shape)}")
     return value.detach()

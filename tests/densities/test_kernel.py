@@ -44,6 +44,7 @@ LAWS = {
 PEERS = {GAUSSIAN: "gaussian", RECTANGULAR: "tophat", TRIANGULAR: "linear", EPANECHNIKOV: "epanechnikov"}
 BY_NAME = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 NAN, INF = float("nan"), float("inf")
+NAMES = "'gaussian', 'rectangular', 'triangular', 'epanechnikov'"
 
 
 def terms(points, data, h, kernel=GAUSSIAN, weights=None):
@@ -287,6 +288,30 @@ def test_lists_arrays_and_columns_are_as_good_as_tensors():
         rows = densities(points, [data, data[::-1]], 1, kernel)
         torch.testing.assert_close(rows[0], rows[1], rtol=1e-12, atol=0)
     assert density([[0.0, 1.0]], [[0, 1], [1, 1]], 2).shape == (1,)
+
+
+@BY_NAME
+def test_the_name_of_a_kernel_stands_for_it(kernel):
+    data, name = [0.0, 1.0, 3.0], kernel.name
+    assert torch.equal(density([0.5], data, 0.7, name), density([0.5], data, 0.7, kernel))
+    assert torch.equal(densities([0.5], [data], 0.7, name), densities([0.5], [data], 0.7, kernel))
+    draws = [sample(data, 0.7, 5, generator("by name"), one) for one in (name, kernel)]
+    assert torch.equal(*draws)
+    assert asymptotic_mise(9, 0.7, 2.0, name) == asymptotic_mise(9, 0.7, 2.0, kernel)
+    assert optimal_bandwidth(9, 2.0, name) == optimal_bandwidth(9, 2.0, kernel)
+
+
+@pytest.mark.parametrize("d", [2, 3, 8])
+def test_bandwidths_whose_powers_no_number_holds_have_densities(d):
+    data = torch.zeros(2, d)
+    assert 0 <= density(data[:1], data, 1e160).item() < 1e-320
+    assert density(data[:1], data, 1e-160).tolist() == [INF]
+    assert density(data[:1] + 1, data, 1e-160).tolist() == [0.0]
+    axes = [[0.0, 1.0]] * d
+    found = density_on_grid(axes, data, 1e-160)
+    assert (found.flatten()[0], found.flatten()[1:].unique().tolist()) == (INF, [0.0])
+    found = density(data[:1], data, 1e-75 if d < 5 else 1e-30).log10()
+    assert found.item() == pytest.approx(d * (75 if d < 5 else 30) - d / 2 * math.log10(2 * math.pi), rel=1e-12)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda kernel: pickle.loads(pickle.dumps(kernel))])
@@ -677,8 +702,15 @@ def test_what_has_no_draws_is_named(changes, message):
     [
         (lambda: mean(AT, TRUTH, 0), "bandwidth: wanted a number above zero, got 0"),
         (lambda: mean([NAN], TRUTH, 1), "points: wanted finite numbers, got nan"),
-        (lambda: mean(AT, ([1.0], [0.0], [NAN]), 1), "variances: wanted finite numbers, got nan"),
+        (lambda: mean(AT, ([1.0], [0.0], [NAN]), 1), "truth: variances: wanted finite numbers, got nan"),
         (lambda: bias(AT, ([1.0], [0.0], [-3.0]), 1), "mixture: variances: wanted numbers above zero, got -2"),
+        (lambda: mean(AT, ([1.0], [0.0]), 1), "truth: wanted weights, means and variances, got"),
+        (lambda: mise(None, 5, 1), "truth: wanted weights, means and variances, got None"),
+        (lambda: density(AT, AT, 1, "Gaussian"), f"kernel: wanted one of {NAMES}, got 'Gaussian'"),
+        (lambda: densities(AT, [AT], 1, None), f"kernel: wanted one of {NAMES}, got None"),
+        (lambda: sample(AT, 1, 3, generator("nothing"), "box"), f"kernel: wanted one of {NAMES}, got 'box'"),
+        (lambda: asymptotic_mise(3, 1, 1, "normal"), f"kernel: wanted one of {NAMES}, got 'normal'"),
+        (lambda: optimal_bandwidth(3, 1, 2), f"kernel: wanted one of {NAMES}, got 2"),
         (lambda: bias([], TRUTH, 1), "points: wanted at least one number"),
         (lambda: variance(AT, TRUTH, 0, 1), "n: wanted a whole number of at least 1, got 0"),
         (lambda: variance(AT, TRUTH, 2.5, 1), "n: wanted a whole number of at least 1, got 2.5"),

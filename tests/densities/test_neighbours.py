@@ -226,6 +226,14 @@ def test_lists_arrays_columns_and_integers_give_the_same(normal):
     assert radius([[0, 0]], [[3, 4]], 1).tolist() == [5]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dimension", [1, 2, 12])
+def test_half_precision_is_searched_in_single(normal, dtype, dimension, device):
+    points, data = normal("half points", 9, dimension).to(device, dtype), normal("half data", 50, dimension).to(dtype)
+    for function in (radius, density):
+        assert torch.equal(function(points, data.to(device), 3), function(points.float(), data.to(device).float(), 3))
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.int64])
 @pytest.mark.parametrize("function", [radius, density])
 def test_k_may_be_a_whole_number_of_numpy(function, kind):
