@@ -78,3 +78,15 @@ def test_the_page_shows_what_there_is(part, spoilt, tmp_path, monkeypatch):
 def test_a_chapter_that_stops_says_where():
     assert gpu._failure(["x = 1", "assert x == 1"], "part/one") == ""
     assert "ZeroDivisionError" in gpu._failure(["1 / 0"], "part/one")
+
+
+def test_tests_that_take_a_device_run_on_it_where_their_libraries_are_there(tmp_path):
+    paths = [tmp_path / f"test_{name}.py" for name in ("one", "two", "three")]
+    body = "def test_it(normal,\n    device):\n    pass\n"
+    for path, source in zip(
+        paths, ("import terms\n" + body, "from no_such.library import x\n" + body, ""), strict=True
+    ):
+        path.write_text(source, encoding="utf-8")
+    (tmp_path / "terms.py").write_text("", encoding="utf-8")
+    assert [gpu._asks_for_a_device(path) for path in paths] == [True, True, False]
+    assert [gpu._libraries_are_there(path) for path in paths] == [True, False, True]

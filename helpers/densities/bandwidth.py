@@ -5,7 +5,8 @@ import math
 import torch
 
 from helpers.densities import kernel
-from helpers.densities.sums import ascending, pair_sums
+from helpers.densities.order import ascending, quantile
+from helpers.densities.sums.pairs import pair_sums
 from helpers.validation import above_zero, alike, fail, tensor
 
 __all__ = ["cross_validation", "plug_in", "rule_of_thumb"]
@@ -33,7 +34,7 @@ def _sample(data):
 
 def _scale(data):
     ordered = ascending(data, with_order=False)[0]
-    low, high = (_quantile(ordered, share) for share in (0.25, 0.75))
+    low, high = (quantile(ordered, share) for share in (0.25, 0.75))
     if ordered[0] == ordered[-1]:
         fail("data", "numbers that differ", f"{len(data)} times {low.item():g}")
     unit = _power_of_two(data.abs().max())
@@ -44,13 +45,6 @@ def _scale(data):
 def _power_of_two(number):
     """The largest that is no larger: a unit in which powers of such numbers do not overflow, free of rounding."""
     return 2.0 ** (math.frexp(number.item())[1] - 1)
-
-
-def _quantile(ordered, share):
-    """By linear interpolation between the sorted numbers; torch's own takes at most 16 million of them."""
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    return torch.lerp(ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below)
 
 
 def plug_in(data):

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from helpers import gaussian
-from helpers.densities.sums import gaussian_sum, gaussian_sum_on_grid, gaussian_sums, polynomial_sum
+from helpers.densities.sums.gauss import gaussian_sum, gaussian_sums
+from helpers.densities.sums.grid import gaussian_sum_on_grid
+from helpers.densities.sums.polynomial import polynomial_sum
 from helpers.validation import (
     above_zero,
     alike,
@@ -106,7 +108,7 @@ def density(points, data, bandwidth, kernel=GAUSSIAN, weights=None, tolerance=1e
     and summing to one, take the place of $\frac1n$. In more than one dimension the kernel is
     Gaussian, the product of one a coordinate, and $h^d$ takes the place of $h$. Returns shape (m,), in float64,
     in units of one over volume. On the line the Gaussian kernel's error is about `tolerance` relative to the data near
-    a point (`helpers.densities.sums` says more); all else is exact up to rounding. Source: Scornet, (35).
+    a point (`helpers.densities.sums.gauss` says more); all else is exact up to rounding. Source: Scornet, (35).
     """
     kernel, weights = _kernel(kernel), None if weights is None else probabilities(weights, "weights")
     if kernel.coefficients:

@@ -5,7 +5,7 @@ import math
 import torch
 from scipy.spatial import cKDTree
 
-from helpers.densities.sums import ascending
+from helpers.densities.order import ascending
 from helpers.validation import count, fail, located, not_negative, tensor
 
 __all__ = ["ball_volume", "density", "radius"]

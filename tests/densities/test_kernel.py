@@ -14,7 +14,6 @@ from scipy import integrate as scipy_integrate
 from scipy import optimize, stats
 from sklearn.neighbors import KernelDensity
 
-from helpers.densities import sums
 from helpers.densities.kernel import (
     EPANECHNIKOV,
     GAUSSIAN,
@@ -32,6 +31,7 @@ from helpers.densities.kernel import (
     sample,
     variance,
 )
+from helpers.densities.sums import grid
 from helpers.quadrature import integrate, nodes
 from helpers.randomness import generator
 
@@ -117,8 +117,8 @@ def test_in_any_dimension_the_estimate_is_that_of_scipy_and_of_scikit_learn(norm
 def test_on_a_grid_the_estimate_is_that_of_scipy_and_of_scikit_learn(normal, monkeypatch, n, h, shape, way, weighted):
     used = []
     for name in ("_plane", "_product"):
-        real = getattr(sums, name)
-        monkeypatch.setattr(sums, name, lambda *args, real=real, name=name: used.append(name) or real(*args))
+        real = getattr(grid, name)
+        monkeypatch.setattr(grid, name, lambda *args, real=real, name=name: used.append(name) or real(*args))
     weights = probabilities(normal, n).numpy() if weighted else None
     data = whitened(normal(f"data {n}", n, len(shape)), weights)
     axes = [np.linspace(-1.5, 2 + i, size) for i, size in enumerate(shape)]
