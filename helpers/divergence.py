@@ -3,7 +3,7 @@
 import torch
 
 from helpers.quadrature import integrate
-from helpers.validation import above_zero, alike, asymmetric, broadcastable, fail, not_negative
+from helpers.validation import a_function, above_zero, alike, asymmetric, broadcastable, fail, not_negative
 
 __all__ = ["kl", "kl_discrete", "kl_gaussians", "kl_multivariate"]
 
@@ -15,6 +15,8 @@ def kl(log_p, log_q, edges, tolerance=1e-10):
     where p = 0 (log_p = -inf) nothing is added. Raises `ValueError` where the panels are too coarse, where the mass of
     p on them is not 1 within 1e-8, and where the divergence is infinite.
     """
+    a_function(log_p, "log_p")
+    a_function(log_q, "log_q")
     mass = integrate(lambda x: log_p(x).exp(), edges, tolerance)
     off = (mass - 1).abs()
     if (off > 1e-8).any():

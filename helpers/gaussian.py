@@ -5,9 +5,9 @@ import math
 import numpy as np
 import torch
 
-from helpers.validation import above_zero, alike, broadcastable, fail, tensor
+from helpers.validation import above_zero, alike, broadcastable, fail, moderate, tensor
 
-__all__ = ["log_density", "maximum_likelihood", "mixture_density", "negative_log_likelihood", "overlap", "parts"]
+__all__ = ["law", "log_density", "maximum_likelihood", "mixture_density", "negative_log_likelihood", "overlap"]
 
 
 def log_density(x, mean, variance):
@@ -18,7 +18,7 @@ def log_density(x, mean, variance):
     """
     x, mean, variance = broadcastable(x=x, mean=mean, variance=variance)
     above_zero(variance, "variance")
-    return -0.5 * torch.log(2 * math.pi * variance) - (x - mean) ** 2 / (2 * variance)
+    return -0.5 * torch.log(2 * math.pi * variance) - (x - mean) ** 2 / variance / 2
 
 
 def negative_log_likelihood(x, mean, variance):
@@ -48,14 +48,43 @@ def maximum_likelihood(x):
     return mean, variance
 
 
+def law(mixture, name, **beside):
+    """What is given `beside`, and the weights, means and variances of a `mixture`, all as by `alike`.
+
+    A refusal calls the mixture by its `name`. The three have one last axis, no number beyond 1e150, and variances above
+    zero.
+    """
+    return _laws({name: mixture}, beside)
+
+
+def _laws(mixtures, beside):
+    named = {}
+    for name, triple in mixtures.items():
+        several = isinstance(triple, tuple | list | np.ndarray | torch.Tensor) and getattr(triple, "ndim", 1)
+        if not several or len(triple) != 3:
+            fail(name, "weights, means and variances", repr(triple)[:80])
+        named |= {f"{name}: {part}": one for part, one in zip(("weights", "means", "variances"), triple, strict=True)}
+    found = alike(**beside, **named)
+    for position, name in enumerate(mixtures):
+        parts = found[len(beside) + 3 * position :][:3]
+        if len({part.shape[-1:] for part in parts}) > 1 or parts[0].ndim == 0:
+            shapes = " and ".join(str(tuple(part.shape)) for part in parts)
+            fail(name, "weights, means and variances of one last axis", shapes)
+        above_zero(parts[2], f"{name}: variances")
+    for one, name in zip(found[len(beside) :], named, strict=True):
+        moderate(one, name)
+    return found
+
+
 def mixture_density(x, mixture):
     r"""$\sum_j a_j\,\phi(x; m_j, s_j^2)$ for each number in `x`, of any shape.
 
     `mixture` is a triple of weights, means and variances, each of shape (components,). Returns the shape of `x`.
     """
-    x, *triple = alike(x=x, **parts(mixture, "mixture"))
-    weights, means, variances = _mixture([tensor(part, "mixture", ndim=1) for part in triple], "mixture")
-    return log_density(x[..., None], means, variances).exp() @ weights
+    x, *parts = law(mixture, "mixture", x=x)
+    weights, means, variances = (tensor(part, "mixture", ndim=1) for part in parts)
+    found = log_density(x[..., None], means, variances).exp()
+    return found @ weights.to(found)
 
 
 def overlap(first, second):
@@ -64,21 +93,6 @@ def overlap(first, second):
     Each mixture is a triple of weights, means and variances of shape (..., components); leading axes are broadcast. The
     weights may be any finite numbers, so that differences of densities are mixtures too. Returns shape (...).
     """
-    triples = alike(**parts(first, "first"), **parts(second, "second"))
-    (a, m, s), (b, k, t) = _mixture(triples[:3], "first"), _mixture(triples[3:], "second")
+    a, m, s, b, k, t = _laws({"first": first, "second": second}, {})
     pair = log_density(m[..., :, None], k[..., None, :], s[..., :, None] + t[..., None, :]).exp()
     return (a[..., :, None] * b[..., None, :] * pair).sum((-1, -2))
-
-
-def parts(triple, name):
-    """Weights, means and variances, a `triple`, by the names under which a refusal speaks of them."""
-    if not isinstance(triple, tuple | list | np.ndarray | torch.Tensor) or len(triple) != 3:
-        fail(name, "weights, means and variances", repr(triple)[:80])
-    return dict(zip((f"{name}: weights", f"{name}: means", f"{name}: variances"), triple, strict=True))
-
-
-def _mixture(parts, name):
-    if len({part.shape[-1:] for part in parts}) > 1 or parts[0].ndim == 0:
-        fail(name, "weights, means and variances of one last axis", " and ".join(str(tuple(p.shape)) for p in parts))
-    above_zero(parts[2], f"{name}: variances")
-    return parts

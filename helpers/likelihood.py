@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize
 from torch.autograd.functional import hessian, jacobian
 
-from helpers.validation import count, fail, not_negative, positive, tensor
+from helpers.validation import a_function, count, fail, not_negative, positive, tensor
 
 __all__ = ["Ascent", "ascend", "minimise"]
 
@@ -23,6 +23,7 @@ def minimise(objective, starts, tolerance=1e-9):
     times $\max(1, |objective|)$, at a point where the objective does not bend downwards. Raises `ValueError` where the
     objective is not a finite scalar at a start, and `RuntimeError` where a start does not converge to a minimum.
     """
+    a_function(objective, "objective")
     starts, tolerance = tensor(starts, "starts", ndim=2), positive(tolerance, "tolerance")
     return torch.stack([_minimise_from(objective, start, tolerance) for start in starts])
 
@@ -82,6 +83,7 @@ def ascend(step, model, *, steps=1000, tolerance=1e-10):
     either, or after so many `steps`. Raises `ValueError` for a value that is NaN, and `RuntimeError` for one that falls
     by more than rounding, $10^{-8}\max(1, |v|)$ or in float32 $10^{-5}$ of it: what is repeated is then no ascent.
     """
+    a_function(step, "step", "a model")
     steps, tolerance = count(steps, "steps"), tensor(tolerance, "tolerance", ndim=0)
     not_negative(tolerance, "tolerance")
     values = []

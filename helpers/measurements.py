@@ -41,10 +41,12 @@ def replicates(values):
     values = numbers(values, "values")
     if values.ndim == 0 or len(values) < 2:
         fail("values", "two replicates or more along the first axis", f"shape {values.shape}")
+    unit = np.exp2(np.frexp(np.abs(values).max(axis=0))[1] - 1.0)  # in which squares do not overflow
+    values = values / unit
     standard_error = values.std(axis=0, ddof=1) / math.sqrt(len(values))
     if not (standard_error > 1e-14 * np.abs(values).max(axis=0)).all():
         fail("values", "replicates that differ", "zero variance: use an exact check")
-    return Replicates(values.mean(axis=0), standard_error, len(values))
+    return Replicates(values.mean(axis=0) * unit, standard_error * unit, len(values))
 
 
 def normal_score(t, degrees):
@@ -52,7 +54,7 @@ def normal_score(t, degrees):
 
     $z = \\frac{8\\nu+1}{8\\nu+3}\\sqrt{\\nu\\log(1+t^2/\\nu)}$ with the sign of $t$ (Wallace, 1959): finite where tail
     probabilities underflow. It errs toward zero: a deviate of 5 is found as 4.97 for ten replicates and
-    as 4.68 for three.
+    as 4.68 for three. Nothing is checked.
     """
     size = np.sqrt(degrees * np.log1p(np.square(t) / degrees))
     return np.sign(t) * size * (8 * degrees + 1) / (8 * degrees + 3)

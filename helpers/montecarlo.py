@@ -7,7 +7,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from helpers.randomness import stream
-from helpers.validation import count, fail, tensor
+from helpers.validation import a_device, a_function, count, fail, tensor
 
 __all__ = ["simulate"]
 
@@ -34,11 +34,11 @@ def simulate(draw, number, name, *, batch=1000, device="cpu"):
     a `draw` that cannot be called, a `number` or `batch` that is no whole number above zero, a `name` without text, and
     a `draw` that returns anything but `size` finite numbers, or arrays of them, of one shape and precision throughout.
     """
-    if not callable(draw):
-        fail("draw", "a function of a size and a generator", repr(draw)[:80])
+    a_function(draw, "draw", "a size and a generator")
     number, batch = count(number, "number"), count(batch, "batch")
     if not isinstance(name, str) or not name.strip():
         fail("name", "a text that names the simulation", repr(name)[:80])
+    device = a_device(device, "device")
     starts = range(0, number, batch)
     parcels = Parallel(return_as="generator")(
         delayed(_run)(draw, min(batch, number - start), stream(f"{name}: {b}"), device, torch.get_default_dtype())

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from helpers.validation import count, fail
+from helpers.validation import a_function, count, counts, fail, instance
 
 __all__ = ["MLP"]
 
@@ -44,14 +44,12 @@ class MLP(nn.Module):
 
     def __init__(self, sizes, models=1, *, activation=torch.tanh, generator, dtype=torch.float32):
         super().__init__()
-        self.sizes = tuple(count(size, "sizes") for size in sizes)
+        self.sizes = counts(sizes, "sizes")
         self.models = count(models, "models")
         if len(self.sizes) < 2:
             fail("sizes", "two whole numbers or more", self.sizes)
-        if not callable(activation):
-            fail("activation", "a function of a tensor", repr(activation)[:80])
-        if not isinstance(generator, torch.Generator):
-            fail("generator", "a torch.Generator", repr(generator)[:80])
+        a_function(activation, "activation")
+        instance(generator, "generator", torch.Generator)
         self.activation = IN_PLACE.get(activation, activation)
         options = {"dtype": dtype, "device": generator.device}
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from helpers.validation import count, fail, positive, tensor
+from helpers.validation import a_function, count, fail, positive, tensor
 
 __all__ = ["integrate", "nodes"]
 
@@ -30,6 +30,7 @@ def integrate(function, edges, tolerance=1e-10):
     The integral is taken again with half the nodes: where the two differ by more than `tolerance` relative to
     $\int|f|$, a `ValueError` asks for more panels.
     """
+    a_function(function, "function")
     tolerance = positive(tolerance, "tolerance")
     results = []
     for points in (POINTS // 2, POINTS):

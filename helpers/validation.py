@@ -6,20 +6,29 @@ import numpy as np
 import torch
 
 __all__ = [
+    "a_device",
+    "a_function",
     "above_zero",
     "alike",
     "asymmetric",
     "broadcastable",
     "count",
+    "counts",
     "fail",
+    "instance",
     "located",
+    "moderate",
     "not_negative",
+    "number",
     "one_of",
     "positive",
     "probabilities",
     "real",
     "tensor",
 ]
+
+
+MODERATE = 1e150
 
 
 def fail(name, wanted, got):
@@ -97,14 +106,14 @@ def broadcastable(**values):
     return tensors
 
 
-def located(points, data):
+def located(points, data, name="data"):
     """`points` and `data`, each shape (..,) or (.., d), as by `alike`, as shapes (m, d) and (n, d): a vector is on the
-    line."""
-    points, data = (one[:, None] if one.ndim == 1 else one for one in alike(points=points, data=data))
+    line. A refusal calls the latter by their `name`."""
+    points, data = (one[:, None] if one.ndim == 1 else one for one in alike(**{"points": points, name: data}))
     if data.ndim != 2:
-        fail("data", "shape (n,) or (n, d)", f"shape {tuple(data.shape)}")
+        fail(name, "shape (n,) or (n, d)", f"shape {tuple(data.shape)}")
     if points.ndim != 2 or points.shape[1] != data.shape[1]:
-        fail("points", f"points in {data.shape[1]} dimension(s), as the data", f"shape {tuple(points.shape)}")
+        fail("points", f"points in {data.shape[1]} dimension(s), as the {name}", f"shape {tuple(points.shape)}")
     return points, data
 
 
@@ -120,15 +129,49 @@ def not_negative(value, name):
         fail(name, "numbers of at least 0", value.min().item())
 
 
+def moderate(value, name):
+    """Refuse a tensor of which some number has a square beyond the largest one, or nearly so."""
+    largest = value.abs().max().item()
+    if not largest <= MODERATE:
+        fail(name, f"numbers of at most {MODERATE:g} in size, whose squares are finite", largest)
+
+
+def number(value, name, wanted="a number"):
+    """`value` as a finite number."""
+    try:
+        return tensor(value, name, ndim=0).item()
+    except ValueError:
+        fail(name, wanted, repr(value)[:80])
+
+
 def positive(value, name):
     """`value` as a finite number above zero."""
+    found = number(value, name, "a number above zero")
+    if found <= 0:
+        fail(name, "a number above zero", found)
+    return found
+
+
+def a_function(value, name, of="a tensor"):
+    """Refuse a `value` that cannot be called."""
+    if not callable(value):
+        fail(name, f"a function of {of}", repr(value)[:80])
+
+
+def a_device(value, name):
+    """`value`, a `torch.device` or its text, as the former."""
     try:
-        number = tensor(value, name, ndim=0).item()
-    except ValueError:
-        fail(name, "a number above zero", repr(value)[:80])
-    if number <= 0:
-        fail(name, "a number above zero", number)
-    return number
+        return torch.device(value)
+    except (TypeError, RuntimeError):
+        fail(name, "a device of PyTorch, such as 'cpu' or 'cuda'", repr(value)[:80])
+
+
+def instance(value, name, *kinds):
+    """`value`, which must be of one of these `kinds`."""
+    if not isinstance(value, kinds):
+        named = [f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}" for kind in kinds]
+        fail(name, " or ".join(named), type(value).__name__)
+    return value
 
 
 def one_of(value, name, choices):
@@ -142,6 +185,13 @@ def count(value, name, minimum=1):
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         fail(name, f"a whole number of at least {minimum}", repr(value)[:80])
     return int(value)
+
+
+def counts(value, name):
+    """`value` as a tuple of whole numbers above zero, one or more of them or none."""
+    if not isinstance(value, list | tuple):
+        fail(name, "a tuple of whole numbers of at least 1", repr(value)[:80])
+    return tuple(count(one, name) for one in value)
 
 
 def probabilities(value, name, ndim=1):

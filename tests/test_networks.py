@@ -178,8 +178,8 @@ def test_shapes_precision_and_device(device):
         ({"models": 0}, "models: wanted a whole number of at least 1, got 0"),
         ({"models": 1.0}, "models: wanted a whole number of at least 1, got 1.0"),
         ({"activation": "tanh"}, "activation: wanted a function of a tensor, got 'tanh'"),
-        ({"generator": 3}, "generator: wanted a torch.Generator, got 3"),
-        ({"generator": None}, "generator: wanted a torch.Generator, got None"),
+        ({"generator": 3}, "generator: wanted a Generator, got int"),
+        ({"generator": None}, "generator: wanted a Generator, got NoneType"),
     ],
 )
 def test_what_makes_no_network_is_named(arguments, message):

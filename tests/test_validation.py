@@ -5,12 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.validation import (
+    a_device,
+    a_function,
     alike,
     asymmetric,
     broadcastable,
     count,
+    counts,
     fail,
+    instance,
     located,
+    moderate,
+    number,
     one_of,
     positive,
     probabilities,
@@ -274,6 +280,49 @@ def test_positive_gives_a_float(value):
     found = positive(value, "bandwidth")
     assert type(found) is float
     assert found == value
+
+
+@pytest.mark.parametrize("value", ["1", None, [1.0], float("nan"), float("inf"), True, 1j], ids=repr)
+def test_number_refuses(value):
+    with pytest.raises(ValueError, match="low: wanted a number, got "):
+        number(value, "low")
+    assert number(np.float32(-0.5), "low") == -0.5
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    moderate(torch.tensor([1e150, -1e150], dtype=torch.float64), "data")
+    for value in (1.1e150, -1e308):
+        with pytest.raises(ValueError, match=r"^data: wanted numbers of at most 1e\+150 in size, .*, got 1"):
+            moderate(torch.tensor([0.0, value], dtype=torch.float64), "data")
+
+
+@pytest.mark.parametrize("value", [None, "sin", 3, [abs]], ids=repr)
+def test_what_cannot_be_called_is_no_function(value):
+    a_function(abs, "objective")
+    with pytest.raises(ValueError, match="objective: wanted a function of a tensor, got "):
+        a_function(value, "objective")
+
+
+@pytest.mark.parametrize("value", ["gpu 1", 3.5, None, {}], ids=repr)
+def test_a_device_is_one_of_pytorch(value):
+    assert a_device("cpu", "device") == a_device(torch.device("cpu"), "device") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device: wanted a device of PyTorch, .*, got "):
+        a_device(value, "device")
+
+
+def test_an_instance_is_passed_on_and_what_is_none_is_named():
+    assert instance(3, "order", int, str) == 3
+    with pytest.raises(ValueError, match="^order: wanted an int or a str, got float$"):
+        instance(3.0, "order", int, str)
+    with pytest.raises(ValueError, match="^model: wanted an Exception, got NoneType$"):
+        instance(None, "model", Exception)
+
+
+@pytest.mark.parametrize("value", [3, None, "32", (3, 0), [2.0], {3}, np.array([2, 3])], ids=repr)
+def test_a_tuple_of_whole_numbers_is_asked_for(value):
+    assert counts([2, np.int64(3)], "sizes") == (2, 3)
+    with pytest.raises(ValueError, match="sizes: wanted a (tuple of )?whole numbers? of at least 1, got "):
+        counts(value, "sizes")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, False, "3", None, [3], np.float64(3), torch.tensor(3)], ids=repr)

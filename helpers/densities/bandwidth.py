@@ -76,5 +76,7 @@ def cross_validation(data, bandwidths):
     data, h = _sample(data), tensor(bandwidths, "bandwidths", ndim=1).double()
     above_zero(h, "bandwidths")
     n = len(data)
+    if not (n / h).isfinite().all():
+        fail("bandwidths", "numbers with a finite inverse", h.min().item())
     pairs, wide = pair_sums(data, torch.cat([h, math.sqrt(2) * h])).split(len(h))
     return wide / n**2 - 2 * (pairs - n / (h * math.sqrt(2 * math.pi))) / (n * (n - 1))

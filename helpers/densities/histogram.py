@@ -10,8 +10,10 @@ from helpers.validation import (
     broadcastable,
     count,
     fail,
+    instance,
     located,
     not_negative,
+    number,
     positive,
     probabilities,
     tensor,
@@ -82,6 +84,7 @@ def counts(x, cells, low=0.0, high=1.0):
     cells = count(cells, "cells")
     if x.ndim == 0 or x.numel() == 0:
         fail("x", "a sample along the last axis", f"shape {tuple(x.shape)}")
+    low, high = number(low, "low"), number(high, "high")
     if not (low < high and 0 < cells / (high - low) < np.inf):
         fail("low, high", "an interval", f"{low!r}, {high!r}")
     least, most = (end.item() for end in x.aminmax())
@@ -119,6 +122,7 @@ def draw_counts(masses, n, number, generator):
     (number, cells). Source: Scornet, (19).
     """
     masses, n, number = probabilities(masses, "masses").double(), count(n, "n"), count(number, "number")
+    instance(generator, "generator", torch.Generator)
     levels = [masses.to(generator.device)]
     while len(levels[-1]) > 1:
         levels.append(torch.nn.functional.pad(levels[-1], (0, len(levels[-1]) % 2)).reshape(-1, 2).sum(-1))
@@ -138,7 +142,8 @@ def mean(masses, volume):
 def variance(masses, n, volume):
     r"""$\mathbb V\hat f_n = p_j(1-p_j)/(nh^2)$ in each cell. Source: Scornet, (19)."""
     masses = probabilities(masses, "masses")
-    return masses * (1 - masses) / (count(n, "n") * positive(volume, "volume") ** 2)
+    n, volume = count(n, "n"), positive(volume, "volume")
+    return masses * (1 - masses) / volume / volume / n
 
 
 def mise(masses, n, volume, square_integral):

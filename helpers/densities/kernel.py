@@ -7,15 +7,16 @@ import numpy as np
 import torch
 
 from helpers import gaussian
+from helpers.densities.sums.arguments import tolerable
 from helpers.densities.sums.gauss import gaussian_sum, gaussian_sums
 from helpers.densities.sums.grid import gaussian_sum_on_grid
 from helpers.densities.sums.polynomial import polynomial_sum
 from helpers.validation import (
     above_zero,
-    alike,
     broadcastable,
     count,
     fail,
+    instance,
     not_negative,
     one_of,
     positive,
@@ -110,7 +111,8 @@ def density(points, data, bandwidth, kernel=GAUSSIAN, weights=None, tolerance=1e
     in units of one over volume. On the line the Gaussian kernel's error is about `tolerance` relative to the data near
     a point (`helpers.densities.sums.gauss` says more); all else is exact up to rounding. Source: Scornet, (35).
     """
-    kernel, weights = _kernel(kernel), None if weights is None else probabilities(weights, "weights")
+    kernel, tolerance = _kernel(kernel), tolerable(tolerance)
+    weights = None if weights is None else probabilities(weights, "weights")
     if kernel.coefficients:
         found = polynomial_sum(points, data, bandwidth, kernel.coefficients, weights)
     else:
@@ -136,7 +138,7 @@ def densities(points, samples, bandwidth, kernel=GAUSSIAN, tolerance=1e-6):
 
     Returns shape (R, m). Otherwise as `density`.
     """
-    kernel = _kernel(kernel)
+    kernel, tolerance = _kernel(kernel), tolerable(tolerance)
     if kernel.coefficients:
         return torch.stack([density(points, row, bandwidth, kernel) for row in tensor(samples, "samples", ndim=2)])
     found = gaussian_sums(points, samples, bandwidth, tolerance)
@@ -157,6 +159,7 @@ def density_on_grid(axes, data, bandwidth, weights=None, tolerance=1e-12):
 def sample(data, bandwidth, number, generator, kernel=GAUSSIAN):
     """`number` draws from the kernel estimate: a datum picked at random plus h times a draw from the kernel."""
     data, number, kernel = tensor(data, "data"), count(number, "number"), _kernel(kernel)
+    instance(generator, "generator", torch.Generator)
     if data.ndim == 0:
         fail("data", "a sample along the first axis", "a single number")
     pick = torch.randint(len(data), (number,), generator=generator, device=generator.device).to(data.device)
@@ -164,8 +167,12 @@ def sample(data, bandwidth, number, generator, kernel=GAUSSIAN):
 
 
 def _smoothed(truth, bandwidth):
-    weights, means, variances = alike(**gaussian.parts(truth, "truth"))
-    return weights, means, variances + bandwidth**2
+    """The mixture `truth` smoothed by a Gaussian kernel."""
+    weights, means, variances = truth
+    wider = variances + bandwidth * bandwidth
+    if not wider.isfinite().all():
+        fail("bandwidth, truth", "a finite sum of the variances and the squared bandwidth", wider.max().item())
+    return weights, means, wider
 
 
 def mean(points, truth, bandwidth):
@@ -173,8 +180,9 @@ def mean(points, truth, bandwidth):
 
     `truth`: weights, means and variances, as for `gaussian.overlap`. Source: Scornet, (39).
     """
-    truth, points = _smoothed(truth, positive(bandwidth, "bandwidth")), tensor(points, "points")
-    return gaussian.mixture_density(points, [part.to(points.device) for part in truth])
+    points, *truth = gaussian.law(truth, "truth", points=points)
+    truth = [tensor(part, "truth", ndim=1) for part in truth]
+    return gaussian.mixture_density(points, _smoothed(truth, positive(bandwidth, "bandwidth")))
 
 
 def bias(points, truth, bandwidth):
@@ -195,7 +203,7 @@ def mise(truth, n, bandwidth):
     Gaussian kernel; `truth` a mixture of normal densities (weights, means, variances); `n`, `bandwidth` numbers or
     tensors of one shape (...). Returns shape (...).
     """
-    n, h, *truth = alike(n=n, bandwidth=bandwidth, **gaussian.parts(truth, "truth"))
+    n, h, *truth = gaussian.law(truth, "truth", n=n, bandwidth=bandwidth)
     n, h = broadcastable(n=n, bandwidth=h)
     above_zero(n, "n")
     above_zero(h, "bandwidth")

@@ -33,6 +33,8 @@ def maximum_likelihood(design, response):
     and for a response that the design fits exactly (the likelihood is unbounded). Source: Scornet, Exercise 2.
     """
     design, response = _data(design, response)
+    unit = design.abs().amax(0)
+    design = design / torch.where(unit > 0, unit, 1.0)
     rank = torch.linalg.matrix_rank(design).item()
     if rank < design.shape[1]:
         fail("design", f"rank {design.shape[1]}, so that the maximiser is unique", f"rank {rank}")
@@ -44,7 +46,7 @@ def maximum_likelihood(design, response):
     rounding = torch.finfo(response.dtype).eps * terms.amax(-1)
     if (variance.sqrt() <= 8 * rounding).any():
         fail("response", "one that the design does not fit exactly", "residuals of zero")
-    return coefficients, variance
+    return coefficients / unit, variance
 
 
 def _data(design, response):

@@ -7,7 +7,10 @@ __all__ = ["ascending", "quantile"]
 
 
 def ascending(x, with_order=True):
-    """The vector `x` sorted, and the order that sorts it or None; by NumPy on a CPU, where its sort is the faster."""
+    """The vector `x` sorted, and the order that sorts it or None; by NumPy on a CPU, where its sort is the faster.
+
+    Nothing is checked.
+    """
     if x.is_cuda:
         return x.sort()
     if not with_order:

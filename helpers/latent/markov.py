@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from helpers import gaussian
-from helpers.validation import above_zero, alike, count, fail, probabilities, real, tensor
+from helpers.validation import above_zero, alike, count, fail, instance, probabilities, real, tensor
 
 __all__ = [
     "Categorical",
@@ -142,6 +142,7 @@ class HiddenMarkov:
     def __post_init__(self):
         initial, transitions = alike(initial=self.initial, transitions=self.transitions)
         initial, transitions = _chain(initial, transitions, tensor(initial, "initial", ndim=1).shape[0])
+        instance(self.emissions, "emissions", Categorical, Normal)
         object.__setattr__(self, "initial", initial)
         object.__setattr__(self, "transitions", transitions)
 
@@ -232,6 +233,7 @@ def step(observations, model):
 def sample(model, length, number=1, *, generator):
     """`number` sequences of `length`: the observations and the states, each shape (number, length)."""
     model, length, number = _model(model), count(length, "length"), count(number, "number")
+    instance(generator, "generator", torch.Generator)
     states = [torch.multinomial(model.initial, number, replacement=True, generator=generator)]
     for _ in range(length - 1):
         states.append(torch.multinomial(model.transitions[states[-1]], 1, generator=generator)[:, 0])
@@ -280,9 +282,7 @@ def _possible(logs):
 
 
 def _model(model):
-    if not isinstance(model, HiddenMarkov):
-        fail("model", "a HiddenMarkov", type(model).__name__)
-    return model
+    return instance(model, "model", HiddenMarkov)
 
 
 def _visits(states, shape):

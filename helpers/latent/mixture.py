@@ -8,7 +8,18 @@ import torch
 from helpers.latent import moments
 from helpers.latent.moments import FORMS
 from helpers.likelihood import ascend
-from helpers.validation import above_zero, alike, asymmetric, count, fail, not_negative, tensor
+from helpers.validation import (
+    above_zero,
+    alike,
+    asymmetric,
+    count,
+    fail,
+    instance,
+    moderate,
+    not_negative,
+    one_of,
+    tensor,
+)
 
 __all__ = ["FORMS", "Mixture", "fit", "log_density", "maximise", "responsibilities", "sample", "start", "step"]
 
@@ -96,7 +107,11 @@ def maximise(data, responsibilities, form="full", penalty=0.0):
     """
     data, shares = alike(data=data, responsibilities=responsibilities)
     data = data[:, None] if data.ndim == 1 else data
-    if shares.ndim < 2 or data.ndim < 2 or shares.shape[-2] != data.shape[-2]:
+    if data.ndim < 2:
+        fail("data", "shape (n,) or (..., n, d)", f"shape {tuple(data.shape)}")
+    moderate(data, "data")
+    moderate(shares, "responsibilities")
+    if shares.ndim < 2 or shares.shape[-2] != data.shape[-2]:
         fail("responsibilities", f"shape (..., {data.shape[-2]}, K)", f"shape {tuple(shares.shape)}")
     if data.shape[:-2] not in ((), shares.shape[:-2]):
         fail("data", f"the leading axes of the responsibilities, {tuple(shares.shape[:-2])}", tuple(data.shape[:-2]))
@@ -150,6 +165,8 @@ def start(data, components, number=1, *, generator, form="full"):
     data = tensor(data, "data")
     data = data[:, None] if data.ndim == 1 else tensor(data, "data", ndim=2)
     components, number, form = count(components, "components"), count(number, "number"), _form(form)
+    instance(generator, "generator", torch.Generator)
+    moderate(data, "data")
     centred = data - data.mean(0)
     scale = centred.abs().max().clamp_min(torch.finfo(data.dtype).tiny)
     found = [_spread_out(centred / scale, components, generator) for _ in range(number)]
@@ -184,7 +201,7 @@ def fit(data, components, *, generator, form="full", restarts=10, penalty=0.0, s
     collapse are left out. Arguments as for `start` and `step`; a `penalty` widens the starts as it does the mixtures
     that follow. Raises `RuntimeError` where all of them collapse.
     """
-    data, penalty = tensor(data, "data"), _penalty(penalty)
+    data, penalty, restarts = tensor(data, "data"), _penalty(penalty), count(restarts, "restarts")
     fine = data.double()
     begin = start(fine, components, restarts, generator=generator, form=form)
     wide = moments.widened(begin.covariances, penalty * components / len(data) * torch.ones_like(begin.weights), form)
@@ -200,6 +217,7 @@ def fit(data, components, *, generator, form="full", restarts=10, penalty=0.0, s
 def sample(mixture, number, generator):
     """`number` independent draws from one mixture, shape (number, d), and the component of each, shape (number,)."""
     mixture, number = _regular(mixture), count(number, "number")
+    instance(generator, "generator", torch.Generator)
     if mixture.weights.ndim != 1:
         fail("mixture", "one mixture", f"weights of shape {tuple(mixture.weights.shape)}")
     labels = torch.multinomial(mixture.weights, number, replacement=True, generator=generator)
@@ -215,22 +233,19 @@ def sample(mixture, number, generator):
 
 
 def _form(form):
-    if form not in FORMS:
-        fail("form", f"one of {FORMS}", repr(form))
+    one_of(form, "form", FORMS)
     return form
 
 
 def _penalty(penalty):
-    penalty = tensor(penalty, "penalty", ndim=0).item()
-    if penalty < 0:
-        fail("penalty", "a number of at least 0", penalty)
-    return penalty
+    penalty = tensor(penalty, "penalty", ndim=0)
+    not_negative(penalty, "penalty")
+    moderate(penalty, "penalty")
+    return penalty.item()
 
 
 def _a_mixture(mixture):
-    if not isinstance(mixture, Mixture):
-        fail("mixture", "a Mixture", type(mixture).__name__)
-    return mixture
+    return instance(mixture, "mixture", Mixture)
 
 
 def _placed(points, mixture, name):

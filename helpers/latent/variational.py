@@ -14,7 +14,7 @@ from tqdm import tqdm
 from helpers.montecarlo import DELAY
 from helpers.networks import MLP
 from helpers.randomness import generator as named_generator
-from helpers.validation import count, fail, not_negative, positive, tensor
+from helpers.validation import count, counts, fail, instance, not_negative, one_of, positive, tensor
 
 __all__ = ["Autoencoder", "Training", "elbo", "gaussian_kl", "importance_weighted", "log_weights"]
 
@@ -49,21 +49,20 @@ class Autoencoder(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.pixels, self.latent = count(pixels, "pixels"), count(latent, "latent")
-        self.models = count(models, "models")
-        if likelihood not in LIKELIHOODS:
-            fail("likelihood", f"one of {LIKELIHOODS}", repr(likelihood)[:80])
+        self.models, hidden = count(models, "models"), counts(hidden, "hidden")
+        one_of(likelihood, "likelihood", LIKELIHOODS)
         fixed = not isinstance(deviation, str)
         if not fixed and deviation not in DEVIATIONS:
             fail("deviation", f"one of {DEVIATIONS}, or a number above zero", repr(deviation)[:80])
         floor = tensor(floor, "floor", ndim=0)
         not_negative(floor, "floor")
         self.likelihood, self.deviation, self.floor = likelihood, "fixed" if fixed else deviation, floor.item()
-        outputs = self.pixels * (1 + (likelihood == "gaussian" and deviation == "network"))
+        outputs = self.pixels * (1 + (likelihood == "gaussian" and self.deviation == "network"))
         options = {"models": models, "activation": activation, "generator": generator, "dtype": dtype}
         self.encoder = MLP((self.pixels, *hidden, 2 * self.latent), **options)
         self.decoder = MLP((self.latent, *reversed(hidden), outputs), **options)
         if fixed:
-            values = torch.as_tensor(deviation)
+            values = tensor(deviation, "deviation")
             values = tensor(values.expand(models) if values.ndim == 0 else values, "deviation", shape=(models,))
             values = torch.stack([values.new_tensor(positive(one, "deviation")).log() for one in values])
             self.register_buffer("spread", values[:, None, None].to(self.decoder.biases[0]))
@@ -191,8 +190,8 @@ def importance_weighted(model, x, noise):
 
 
 def _input(model, x, noise):
-    weights = model.encoder.weights[0]
-    x, noise = tensor(x, "x").to(weights), tensor(noise, "noise").to(weights)
+    weights = instance(model, "model", Autoencoder).encoder.weights[0]
+    x, noise = (tensor(tensor(one, name).to(weights), name) for one, name in ((x, "x"), (noise, "noise")))
     wanted = f"shape (n, {model.pixels}) or ({model.models}, n, {model.pixels})"
     if x.ndim not in (2, 3) or x.shape[-1] != model.pixels or (x.ndim == 3 and x.shape[0] != model.models):
         fail("x", wanted, f"shape {tuple(x.shape)}")
@@ -232,8 +231,7 @@ class Training:
     def __init__(
         self, model, data, held_out, *, name, batch=128, rate=1e-3, samples=1, penalty=1.0, jitter=0.0
     ):  # fmt: skip
-        if not isinstance(model, Autoencoder):
-            fail("model", "an Autoencoder", type(model).__name__)
+        instance(model, "model", Autoencoder)
         data = tensor(data, "data", shape=(None, model.pixels))
         self.name, self.model = name, model.to(data.device)
         weights = model.encoder.weights[0]

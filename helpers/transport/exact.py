@@ -1,5 +1,6 @@
 """Exact transport between finitely many points: plans and potentials, and what a potential becomes elsewhere."""
 
+import math
 from dataclasses import dataclass
 
 import ot
@@ -43,10 +44,11 @@ def transport(cost, source=None, target=None):
     cost = tensor(cost, "cost", ndim=2)
     a, b = weights(source, cost.shape[0], "source"), weights(target, cost.shape[1], "target")
     table = cost.detach().cpu().to(torch.float64).contiguous().numpy()
-    plan, log = ot.emd(a.cpu().numpy(), b.cpu().numpy(), table, numItermax=10**8, log=True)
+    unit = 2.0 ** (math.frexp(abs(table).max())[1] - 1)  # the simplex takes numbers far from 1 for infeasible
+    plan, log = ot.emd(a.cpu().numpy(), b.cpu().numpy(), table / unit, numItermax=10**8, log=True)
     if log["warning"]:
         fail("cost, source, target", "a problem that the network simplex solves", log["warning"])
-    parts = (plan, log["u"], log["v"])
+    parts = (plan, log["u"] * unit, log["v"] * unit)
     plan, f, g = (torch.as_tensor(part, dtype=torch.float64, device=cost.device) for part in parts)
     return Transport(plan, (plan * cost).sum(), f, g)
 
@@ -72,7 +74,7 @@ def lipschitz_extension(points, support, values, constant=1.0):
     Euclidean. Returns shape (m,). Raises `ValueError` for other shapes, and for values that rise faster than K between
     two points of the support. Source: McShane, Extension of range of functions (1934).
     """
-    points, support = located(points, support)
+    points, support = located(points, support, "support")
     values, constant = tensor(values, "values", shape=(len(support),)).to(support), positive(constant, "constant")
     apart = torch.cdist(support, support, compute_mode="donot_use_mm_for_euclid_dist")
     excess = (values[:, None] - values).abs() - constant * apart

@@ -703,7 +703,7 @@ def test_what_has_no_draws_is_named(changes, message):
         (lambda: mean(AT, TRUTH, 0), "bandwidth: wanted a number above zero, got 0"),
         (lambda: mean([NAN], TRUTH, 1), "points: wanted finite numbers, got nan"),
         (lambda: mean(AT, ([1.0], [0.0], [NAN]), 1), "truth: variances: wanted finite numbers, got nan"),
-        (lambda: bias(AT, ([1.0], [0.0], [-3.0]), 1), "mixture: variances: wanted numbers above zero, got -2"),
+        (lambda: bias(AT, ([1.0], [0.0], [-3.0]), 1), "truth: variances: wanted numbers above zero, got -3"),
         (lambda: mean(AT, ([1.0], [0.0]), 1), "truth: wanted weights, means and variances, got"),
         (lambda: mise(None, 5, 1), "truth: wanted weights, means and variances, got None"),
         (lambda: density(AT, AT, 1, "Gaussian"), f"kernel: wanted one of {NAMES}, got 'Gaussian'"),

@@ -571,6 +571,7 @@ def test_several_mixtures_are_picked_apart(normal):
 
 
 ONE = Mixture([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0])
+ANY = torch.Generator()
 PLANE = Mixture([1.0], [[0.0, 0.0]], [1.0])
 BAD = [
     (lambda: Mixture([0.5, 0.6], [[0.0], [1.0]], [1.0, 1.0]), r"weights: wanted numbers that sum to 1, got sums 1\.1"),
@@ -597,7 +598,7 @@ BAD = [
     (lambda: responsibilities([[0.0, 1.0]], Mixture([1.0], [[0.0, 0.0]], np.ones((1, 2, 2)))), "that is singular"),
     (lambda: step([NAN], ONE), "data: wanted finite numbers, got nan"),
     (lambda: step([1.0], (1, 2, 3)), "mixture: wanted a Mixture, got tuple"),
-    (lambda: step([1.0], ONE, -1.0), r"penalty: wanted a number of at least 0, got -1\.0"),
+    (lambda: step([1.0], ONE, -1.0), r"penalty: wanted numbers of at least 0, got -1\.0"),
     (lambda: step([1.0], ONE, [1.0]), r"penalty: wanted 0 dimension\(s\), got shape \(1,\)"),
     (lambda: step([1.0], ONE, NAN), "penalty: wanted finite numbers, got nan"),
     (lambda: maximise([1.0, 2.0], [[1.0]]), r"responsibilities: wanted shape \(\.\.\., 2, K\), got shape \(1, 1\)"),
@@ -605,23 +606,26 @@ BAD = [
     (lambda: maximise([[[1.0], [2.0]]], [[1.0], [1.0]]), r"data: wanted the leading .*, \(\), got \(1,\)"),
     (lambda: maximise([1.0, 2.0], [[1.1, -0.1], [1.0, 0.0]]), r"responsibilities: wanted .* at least 0, got -0\.1"),
     (lambda: maximise([1.0, 2.0], [[1.0, 0.0], [1.0, 0.0]]), r"responsibilities, summed .* above zero, got 0"),
-    (lambda: maximise([1.0], [[1.0]], "round"), r"form: wanted one of \('full', .*\), got 'round'"),
-    (lambda: maximise([1.0], [[1.0]], "full", -2.0), r"penalty: wanted a number of at least 0, got -2\.0"),
-    (lambda: start([1.0, 2.0], 0, generator=None), "components: wanted a whole number of at least 1, got 0"),
-    (lambda: start([1.0, 2.0], 1, 0, generator=None), "number: wanted a whole number of at least 1, got 0"),
-    (lambda: start([1.0, 2.0], 1, generator=None, form="tied"), r"form: wanted one of .*, got 'tied'"),
-    (lambda: start([[[1.0]]], 1, generator=None), r"data: wanted 2 dimension\(s\), got shape \(1, 1, 1\)"),
-    (lambda: start([1.0, 1.0], 2, generator=None), "data: wanted 2 distinct points or more, got 1"),
-    (lambda: start([1.0, NAN], 1, generator=None), "data: wanted finite numbers, got nan"),
-    (lambda: fit([1.0, 2.0], 1, generator=None, restarts=0), "number: wanted a whole number of at least 1, got 0"),
-    (lambda: fit([1.0, 2.0], 1, generator=None, steps=0), "steps: wanted a whole number of at least 1, got 0"),
-    (lambda: fit([1.0, 2.0], 1, generator=None, penalty=-1), "penalty: wanted a number of at least 0, got -1"),
-    (lambda: fit([1.0, 2.0], 1, generator=None, tolerance=-1), "tolerance: wanted numbers of at least 0, got -1"),
-    (lambda: fit([1.0, 1.0], 2, generator=None), "data: wanted 2 distinct points or more, got 1"),
-    (lambda: sample(ONE, 0, None), "number: wanted a whole number of at least 1, got 0"),
+    (lambda: maximise([1.0], [[1.0]], "round"), r"form: wanted one of 'full', .*, got 'round'"),
+    (lambda: maximise([1.0], [[1.0]], "full", -2.0), r"penalty: wanted numbers of at least 0, got -2\.0"),
+    (lambda: start([1.0, 2.0], 0, generator=ANY), "components: wanted a whole number of at least 1, got 0"),
+    (lambda: start([1.0, 2.0], 1, 0, generator=ANY), "number: wanted a whole number of at least 1, got 0"),
+    (lambda: start([1.0, 2.0], 1, generator=ANY, form="tied"), r"form: wanted one of .*, got 'tied'"),
+    (lambda: start([[[1.0]]], 1, generator=ANY), r"data: wanted 2 dimension\(s\), got shape \(1, 1, 1\)"),
+    (lambda: start([1.0, 1.0], 2, generator=ANY), "data: wanted 2 distinct points or more, got 1"),
+    (lambda: start([1.0, NAN], 1, generator=ANY), "data: wanted finite numbers, got nan"),
+    (lambda: fit([1.0, 2.0], 1, generator=ANY, restarts=0), "restarts: wanted a whole number of at least 1, got 0"),
+    (lambda: fit([1.0, 2.0], 1, generator=ANY, steps=0), "steps: wanted a whole number of at least 1, got 0"),
+    (lambda: fit([1.0, 2.0], 1, generator=ANY, penalty=-1), "penalty: wanted numbers of at least 0, got -1"),
+    (lambda: fit([1.0, 2.0], 1, generator=ANY, tolerance=-1), "tolerance: wanted numbers of at least 0, got -1"),
+    (lambda: fit([1.0, 1.0], 2, generator=ANY), "data: wanted 2 distinct points or more, got 1"),
+    (lambda: sample(ONE, 0, ANY), "number: wanted a whole number of at least 1, got 0"),
+    (lambda: sample(ONE, 1, None), "generator: wanted a Generator, got NoneType"),
+    (lambda: start([1.0, 2.0], 1, generator=3), "generator: wanted a Generator, got int"),
+    (lambda: start([1e200, 2.0], 1, generator=ANY), r"data: wanted .* of at most 1e\+150 .*, got 1e\+200"),
     (lambda: sample(None, 1, None), "mixture: wanted a Mixture, got NoneType"),
     (lambda: sample(Mixture([1.0], [[0.0]], [0.0]), 1, None), "covariances: wanted positive definite matrices"),
-    (lambda: sample(Mixture([[1.0]], [[[0.0]]], [[1.0]]), 1, None), r"mixture: wanted one .*, got .* \(1, 1\)"),
+    (lambda: sample(Mixture([[1.0]], [[[0.0]]], [[1.0]]), 1, ANY), r"mixture: wanted one .*, got .* \(1, 1\)"),
 ]  # fmt: skip
 
 

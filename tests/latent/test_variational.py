@@ -483,9 +483,9 @@ def test_a_long_run_shows_how_far_it_is_unless_silenced(normal, monkeypatch, cap
     [
         ({"pixels": 0}, "pixels: wanted a whole number of at least 1, got 0"),
         ({"latent": 2.0}, "latent: wanted a whole number of at least 1, got 2.0"),
-        ({"hidden": (4, 0)}, "sizes: wanted a whole number of at least 1, got 0"),
+        ({"hidden": (4, 0)}, "hidden: wanted a whole number of at least 1, got 0"),
         ({"models": 0}, "models: wanted a whole number of at least 1, got 0"),
-        ({"likelihood": "normal"}, r"likelihood: wanted one of \('gaussian', 'bernoulli'\), got 'normal'"),
+        ({"likelihood": "normal"}, "likelihood: wanted one of 'gaussian', 'bernoulli', got 'normal'"),
         ({"deviation": "own"}, "deviation: wanted one of .*, or a number above zero, got 'own'"),
         ({"deviation": 0.0}, "deviation: wanted a number above zero, got 0.0"),
         ({"deviation": [1.0, -1.0]}, "deviation: wanted a number above zero, got -1.0"),
@@ -495,7 +495,7 @@ def test_a_long_run_shows_how_far_it_is_unless_silenced(normal, monkeypatch, cap
         ({"floor": INF}, "floor: wanted finite numbers, got inf"),
         ({"floor": [0.1, 0.2]}, r"floor: wanted 0 dimension\(s\), got shape \(2,\)"),
         ({"activation": None}, "activation: wanted a function of a tensor, got None"),
-        ({"generator": 0}, "generator: wanted a torch.Generator, got 0"),
+        ({"generator": 0}, "generator: wanted a Generator, got int"),
     ],
 )
 def test_what_makes_no_autoencoder_is_named(arguments, message):

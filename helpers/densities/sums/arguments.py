@@ -1,8 +1,8 @@
 """What comes into a sum of kernels is looked at here, once."""
 
-from helpers.validation import alike, fail, located, positive
+from helpers.validation import alike, fail, located, moderate, positive
 
-__all__ = ["posed", "tolerable"]
+__all__ = ["narrow_to_wide", "posed", "tolerable"]
 
 
 def tolerable(tolerance):
@@ -12,12 +12,21 @@ def tolerable(tolerance):
     return float(tolerance)
 
 
+def narrow_to_wide(bandwidth):
+    """`bandwidth` as a number from 1e-300 to 1e300: neither it nor its inverse, times a few hundred, overflows."""
+    h = positive(bandwidth, "bandwidth")
+    if not 1e-300 <= h <= 1e300:
+        fail("bandwidth", "a number from 1e-300 to 1e300", h)
+    return h
+
+
 def posed(points, data, bandwidth, weights):
     """`points` and `data` as by `located`, in float64, `bandwidth` as a number, `weights`, shape (n,), or None."""
     points, data = (one.detach() for one in located(points, data))
-    h = positive(bandwidth, "bandwidth")
+    h = narrow_to_wide(bandwidth)
     if weights is not None:
         weights = alike(data=data, weights=weights)[1].to(data.device).double()
         if weights.shape != data.shape[:1]:
             fail("weights", f"one number for each of the {len(data)} data", f"shape {tuple(weights.shape)}")
+        moderate(weights, "weights")
     return points.double(), data.double(), h, weights

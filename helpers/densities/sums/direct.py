@@ -5,6 +5,7 @@ import math
 import torch
 
 from helpers.densities.sums.cells import FAR
+from helpers.validation import fail
 
 __all__ = ["direct"]
 
@@ -17,6 +18,8 @@ def direct(points, data, h, weights):
     scale = math.sqrt(math.log2(math.e) / 2) / h
     centre = data.mean(0)
     x = (data - centre) * scale
+    if not x.isfinite().all():
+        fail("data, bandwidth", "data at finite distances, in bandwidths", f"some at {data.abs().max().item():g}")
     y = ((points - centre) * scale).clamp(x.amin(0) - FAR, x.amax(0) + FAR)
     squares = x.square().sum(1)
     weights = torch.ones_like(squares) if weights is None else weights

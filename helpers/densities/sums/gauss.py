@@ -1,9 +1,9 @@
 """Sums of Gaussians at scattered points: on the line by boxes, in more dimensions term by term."""
 
-from helpers.densities.sums.arguments import posed, tolerable
+from helpers.densities.sums.arguments import narrow_to_wide, posed, tolerable
 from helpers.densities.sums.boxes import Boxes, many, on_the_line
 from helpers.densities.sums.direct import direct
-from helpers.validation import alike, positive, tensor
+from helpers.validation import alike, tensor
 
 __all__ = ["gaussian_sum", "gaussian_sums"]
 
@@ -20,9 +20,10 @@ def gaussian_sum(points, data, bandwidth, weights=None, tolerance=TOLERANCE):
     numbers, are coarser.
     """
     points, data, h, weights = posed(points, data, bandwidth, weights)
+    tolerance = tolerable(tolerance)
     if data.shape[1] > 1:
         return direct(points, data, h, weights)
-    return on_the_line(points[:, 0], data[:, 0], h, weights, tolerable(tolerance))
+    return on_the_line(points[:, 0], data[:, 0], h, weights, tolerance)
 
 
 def gaussian_sums(points, samples, bandwidth, tolerance=1e-6):
@@ -30,6 +31,6 @@ def gaussian_sums(points, samples, bandwidth, tolerance=1e-6):
 
     Returns shape (R, m), float64.
     """
-    points, samples, h = *alike(points=points, samples=samples), positive(bandwidth, "bandwidth")
+    points, samples, h = *alike(points=points, samples=samples), narrow_to_wide(bandwidth)
     points, samples = tensor(points, "points", ndim=1).double(), tensor(samples, "samples", ndim=2).double()
     return many(points, samples, Boxes(h, tolerable(tolerance)))

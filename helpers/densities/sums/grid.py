@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from helpers.densities.sums.arguments import posed, tolerable
@@ -21,6 +22,8 @@ def gaussian_sum_on_grid(axes, data, bandwidth, weights=None, tolerance=TOLERANC
     The kernel is a product over coordinates, so that a matrix product sums n exponentials a grid line. In the plane,
     boxes as on the line take over where they are cheaper, with an error of at most about `tolerance`.
     """
+    if not isinstance(axes, list | tuple | np.ndarray | torch.Tensor) or getattr(axes, "ndim", 1) == 0:
+        fail("axes", "a list of vectors", repr(axes)[:80])
     axes = [tensor(axis, f"axes[{i}]", ndim=1).double() for i, axis in enumerate(axes)]
     if not axes:
         fail("axes", "one vector a coordinate of the data", "none")

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from helpers.densities.order import ascending
@@ -26,24 +27,31 @@ def pair_sums(data, bandwidths, order=0):
     data, bandwidths = alike(data=data, bandwidths=bandwidths)
     data, bandwidths = tensor(data, "data", ndim=1).double(), tensor(bandwidths, "bandwidths", ndim=1).double()
     above_zero(bandwidths, "bandwidths")
-    if order not in range(0, 13, 2):
+    if not isinstance(order, int | np.integer) or order not in range(0, 13, 2):
         fail("order", "an even number from 0 to 12", order)
-    return _pair_sums(data, bandwidths, order)
+    return _pair_sums(data, bandwidths, int(order))
 
 
 def _pair_sums(data, bandwidths, order):
+    """In units of a power of two near the widest bandwidth, so that none of its powers overflows."""
+    unit = 2.0 ** (math.frexp(bandwidths.max().item())[1] - 1)
+    original, data, bandwidths = (data, bandwidths), data / unit, bandwidths / unit
+    if not data.isfinite().all():
+        fail("bandwidths", "numbers in which the data can be measured", unit)
     smallest, largest = (end.item() for end in bandwidths.aminmax())
     decay = math.sqrt(-2 * math.log(TOLERANCE)) + order / 3
     near = _nearer(data, decay * largest)
     low, high = (end.item() for end in near.aminmax())
     period = (high - low) + decay * largest
-    highest = math.ceil(period * decay / smallest / (2 * math.pi))
+    highest = period * decay / (2 * math.pi) / smallest if smallest else math.inf
     if highest > len(data) + FEW_FREQUENCIES and smallest < largest:
-        small = bandwidths < math.sqrt(smallest * largest)
-        found = torch.empty_like(bandwidths)
-        found[small] = _pair_sums(data, bandwidths[small], order)
-        found[~small] = _pair_sums(data, bandwidths[~small], order)
+        data, h = original
+        low, high = (end.item() for end in h.aminmax())
+        small = (h == low) | (h < math.sqrt(low) * math.sqrt(high)) & (h < high)
+        found = torch.empty_like(h)
+        found[small], found[~small] = _pair_sums(data, h[small], order), _pair_sums(data, h[~small], order)
         return found
+    highest = math.ceil(highest)
     frequency = torch.arange(highest + 1, dtype=torch.float64, device=data.device) * (2 * math.pi / period)
     power = _spectrum(near - low, period, highest, smallest, order) * frequency**order
     power[1:] *= 2
@@ -51,7 +59,10 @@ def _pair_sums(data, bandwidths, order):
     blocks = frequency.square().split(CHUNK // len(bandwidths) + 1)
     parts = power.split(CHUNK // len(bandwidths) + 1)
     found = sum(torch.exp2(exponents[:, None] * f) @ p for f, p in zip(blocks, parts, strict=True))
-    return found * ((-1) ** (order // 2) / period)
+    found = found * ((-1) ** (order // 2) / period)
+    for _ in range(order + 1):
+        found /= unit
+    return found
 
 
 def _nearer(data, reach):

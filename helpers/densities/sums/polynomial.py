@@ -8,7 +8,7 @@ import torch
 from helpers.densities.order import ascending
 from helpers.densities.sums.arguments import posed
 from helpers.densities.sums.cells import extent
-from helpers.validation import fail
+from helpers.validation import fail, tensor
 
 __all__ = ["polynomial_sum"]
 
@@ -22,6 +22,7 @@ def polynomial_sum(points, data, bandwidth, coefficients, weights=None):
     places in cells of width h or more answer for every point. The error is rounding: about $10^{-16}\sum_i|w_i|$.
     """
     points, data, h, weights = posed(points, data, bandwidth, weights)
+    coefficients = tensor(coefficients, "coefficients", ndim=1).tolist()
     if data.shape[1] > 1:
         fail("data", "points on the line", f"shape {tuple(data.shape)}")
     width = 2.0 ** math.ceil(math.log2(h))
