@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,8 @@ from benchmarks.harness import is_met
 from helpers.cards import number
 
 HEAD = ("Work", "Ours", "Peer", "Ratio", "Goal", "Met")
-LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "KDEpy", "hmmlearn", "pykeops", "faiss-cpu", "pomegranate")
+REQUIRED = Path(__file__).with_name("requirements.txt").read_text(encoding="utf-8")
+LIBRARIES = re.findall(r"^([\w.-]+)==", REQUIRED, re.MULTILINE)
 
 
 def cells(row, measured):
