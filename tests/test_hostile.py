@@ -223,7 +223,8 @@ def arguments(function, case):
     sound = {}
     for name, parameter in inspect.signature(function).parameters.items():
         value = case.get(name, SOUND.get(name))
-        assert value is not None or parameter.default is not inspect.Parameter.empty, f"no sound value for {name}"
+        known = value is not None or parameter.default is not inspect.Parameter.empty
+        assert known, f"wanted in SOUND: a value for {name}"
         if value is not None:
             sound[name] = value() if inspect.isfunction(value) and not inspect.signature(value).parameters else value
     return sound

@@ -172,3 +172,10 @@ def test_measurements_cannot_be_changed():
         with pytest.raises(AttributeError):
             one.value = 2
     assert isinstance(replicates([1.0, 2.0]), Replicates)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_replicates_may_be_of_any_size(unit):
+    values = np.array([1.0, 2.0, 4.0])
+    found, plain = replicates(unit * values), replicates(values)
+    np.testing.assert_allclose([found.mean / unit, found.standard_error / unit], [plain.mean, plain.standard_error])

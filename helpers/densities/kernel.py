@@ -181,7 +181,7 @@ def mean(points, truth, bandwidth):
     `truth`: weights, means and variances, as for `gaussian.overlap`. Source: Scornet, (39).
     """
     points, *truth = gaussian.law(truth, "truth", points=points)
-    truth = [tensor(part, "truth", ndim=1) for part in truth]
+    truth = [tensor(part, "truth", ndim=1).to(points.device) for part in truth]
     return gaussian.mixture_density(points, _smoothed(truth, positive(bandwidth, "bandwidth")))
 
 

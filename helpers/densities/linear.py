@@ -33,7 +33,7 @@ def maximum_likelihood(design, response):
     and for a response that the design fits exactly (the likelihood is unbounded). Source: Scornet, Exercise 2.
     """
     design, response = _data(design, response)
-    unit = design.abs().amax(0)
+    unit = design.abs().amax(0)  # of each column, so that its size is no matter of rank
     design = design / torch.where(unit > 0, unit, 1.0)
     rank = torch.linalg.matrix_rank(design).item()
     if rank < design.shape[1]:

@@ -133,3 +133,12 @@ def test_bad_parameters_are_refused(changes, message):
     sound = {"design": DESIGN, "response": RESPONSE, "coefficients": [0.0, 1.0], "variance": 1.0}
     with pytest.raises(ValueError, match=message):
         negative_log_likelihood(**{**sound, **changes})
+
+
+@pytest.mark.parametrize("units", [(1e-150, 1.0), (1.0, 1e150), (1e-300, 1e-300)])
+def test_the_units_of_the_columns_are_no_matter_of_rank(normal, units):
+    design, response = normal("units: design", 20, 2), normal("units: response", 20)
+    coefficients, variance = maximum_likelihood(design, response)
+    found = maximum_likelihood(design * torch.tensor(units, dtype=torch.float64), response)
+    torch.testing.assert_close(found[0] * torch.tensor(units, dtype=torch.float64), coefficients, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found[1], variance, rtol=1e-10, atol=0)

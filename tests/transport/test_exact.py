@@ -91,3 +91,12 @@ def test_values_that_rise_too_fast_cannot_be_extended():
         lipschitz_extension([0.5], [0.0, 1.0], [0.0, 1.0], constant=0)
     with pytest.raises(ValueError, match="values: wanted"):
         lipschitz_extension([0.5], [0.0, 1.0], [0.0])
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-30, 1e30, 1e200])
+def test_costs_may_be_of_any_size(unit):
+    cost = torch.tensor([[0.3, 1.0, 2.0], [1.5, 0.2, 0.9]], dtype=torch.float64)
+    found, plain = transport(unit * cost, [0.4, 0.6]), transport(cost, [0.4, 0.6])
+    torch.testing.assert_close(found.plan, plain.plan)
+    torch.testing.assert_close(found.value / unit, plain.value)
+    assert (found.source[:, None] + found.target <= unit * cost * (1 + 1e-12)).all()

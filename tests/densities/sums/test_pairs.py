@@ -61,7 +61,7 @@ def test_bandwidths_in_any_order_repeated_or_next_to_each_other_are_fine(normal)
     torch.testing.assert_close(found[1:4], referee[1].expand(3), rtol=1e-11, atol=0)
 
 
-@pytest.mark.parametrize("scale", [1e-100, 1e-30, 1e30, 1e100])
+@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e-30, 1e30, 1e100, 1e300])
 def test_sums_over_pairs_scale_with_data_and_bandwidths(normal, scale):
     data = normal("data", 50)
     found = pair_sums(data * scale, [0.2 * scale, 2 * scale]) * scale
