@@ -27,11 +27,12 @@ const inside = ({left, right}) => right > 0 && left < innerWidth;
 return [...document.querySelectorAll(arguments[0])]
   .filter((element) => element.checkVisibility() && inside(element.getBoundingClientRect())).length;
 """
+OWN = ("file", "data", "blob", "about", "chrome")  # of the page, and of the browser before it opens one
 SEARCHES = "input[type=search], .search-button, .search-button-field, .search-button__button"
 
 
 def test_asks_no_other_host(page):
-    assert not [url[:200] for url in page.requests if urlsplit(url).scheme not in ("file", "data", "blob", "about")]
+    assert not [url[:200] for url in page.requests if urlsplit(url).scheme not in OWN]
     named = [tag.get("src") or tag.get("href") for tag in parsed(page.path).select(LOADED)]
     assert not [url for url in named if re.match(r"(https?:)?//", url)]
 
