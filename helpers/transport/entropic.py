@@ -23,18 +23,21 @@ class Entropic:
     errors: torch.Tensor
 
 
-def sinkhorn(cost, regularisation, source=None, target=None, *, tolerance=1e-9, iterations=10_000):
+def sinkhorn(cost, regularisation, source=None, target=None, *, tolerance=None, iterations=10_000):
     r"""$\min_\pi\sum_{ij}\pi_{ij}c_{ij}+\varepsilon\sum_{ij}\pi_{ij}(\log\pi_{ij}-1)$ over the plans with the row sums
     a = `source` and the column sums b = `target`, $\varepsilon$ = `regularisation`.
 
     One iteration makes the row sums right, $f_i=\varepsilon\big(\log a_i-\log\sum_je^{(g_j-c_{ij})/\varepsilon}\big)$,
-    and then the column sums, likewise; it stops where the row sums are off by at most `tolerance` in $L^1$. `cost`,
+    and then the column sums, likewise; it stops where the row sums are off by at most `tolerance` in $L^1$, by default
+    1e-9, in single precision 1e-5. (Rounding leaves errors of some max c/ε units in the last place.) `cost`,
     shape (n, m); `source`, shape (n,), and `target`, shape (m,), probabilities, by default uniform. Everything stays in
     logarithms, so that a small $\varepsilon$ is slow but no underflow. Raises `ValueError` where `iterations` are not
     enough, and for input as in `transport`. Source: Cuturi, Sinkhorn distances (2013).
     """
     cost = tensor(cost, "cost", ndim=2)
-    epsilon, tolerance = positive(regularisation, "regularisation"), positive(tolerance, "tolerance")
+    epsilon = positive(regularisation, "regularisation")
+    usual = 1e-5 if cost.dtype == torch.float32 else 1e-9
+    tolerance = usual if tolerance is None else positive(tolerance, "tolerance")
     a, b = (weights(one, size, name).to(cost) for one, size, name in zip(
         (source, target), cost.shape, ("source", "target"), strict=True))  # fmt: skip
     scaled, log_a, log_b = cost / epsilon, a.log(), b.log()

@@ -51,6 +51,13 @@ def test_too_few_iterations_are_an_error(problem):
         sinkhorn(problem[0], 0.0)
 
 
+def test_single_precision_by_default(problem):
+    cost, a, b = problem
+    found = sinkhorn(cost.float(), 0.1, a, b)
+    assert found.plan.dtype == torch.float32
+    torch.testing.assert_close(found.plan.double(), sinkhorn(cost, 0.1, a, b).plan, rtol=0, atol=1e-4)
+
+
 def test_a_rounded_plan_is_feasible_and_near(problem):
     cost, a, b = problem
     rough = sinkhorn(cost, 0.1, a, b, tolerance=0.1)
