@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import helpers
+from helpers.adversarial.fdivergence import TABLE
 from helpers.latent.markov import Categorical, HiddenMarkov
 from helpers.latent.mixture import Mixture
 from helpers.latent.variational import Autoencoder
@@ -80,6 +81,7 @@ SOUND = {
     "device": "cpu",
     "dimension": 2,
     "draw": lambda size, generator: torch.randn(size, generator=generator),
+    "divergence": TABLE["Jensen-Shannon"],
     "edges": [-9.0, -4.0, -1.0, 1.0, 4.0, 9.0],
     "emissions": Categorical([[0.6, 0.4], [0.1, 0.9]]),
     "first": TRUTH,
@@ -163,6 +165,8 @@ SOUND = {
 }
 PLACES = {"points": [[0.0, 0.0], [0.5, 1.0]], "data": PLANE}
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
+    "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
+    "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
     "densities.histogram.density": [{}, PLACES],
     "densities.kernel.density": [{}, {"kernel": "epanechnikov"}, PLACES],
     "densities.kernel.densities": [{}, {"kernel": "triangular"}],

@@ -1,0 +1,1 @@
+"""What adversarial learning stands on: divergences that a critic can estimate."""

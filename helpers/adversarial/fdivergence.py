@@ -1,0 +1,232 @@
+r"""The table of f-divergences, $D_f(P\|Q) = \int q\,f(p/q)$ for a convex f with f(1) = 0, in nats.
+
+Where q is zero, what P has there counts $f'(\infty) = \lim_{u\to\infty} f(u)/u$ times its mass. Each row keeps
+$q\,f(p/q)$ as a function of both log densities, from which f, f(0) and $f'(\infty)$ follow: no ratio overflows.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from scipy.special import wrightomega
+from torch.nn.functional import logsigmoid
+
+from helpers.quadrature import integrate, nodes
+from helpers.validation import a_function, above_zero, broadcastable, fail, instance, not_negative, positive, tensor
+
+__all__ = ["TABLE", "FDivergence", "between_densities", "discrete"]
+
+BISECTIONS = 40
+
+
+@dataclass(frozen=True)
+class FDivergence:
+    r"""A row of the table. Nothing is checked when one is made.
+
+    name: as it is cited.
+    terms: $q\,f(p/q)$ from log p and log q, of one shape; either may be $-\infty$, and the result $+\infty$.
+    slope: $f'(u)$ for u > 0.
+    dual: $f^*(t)$ on its domain.
+    domain: the interval outside of which $f^*$ is infinite.
+    squash: an increasing function from the line into that interval.
+    curvature: $f''(1)$, infinite where f has a kink at one.
+    """
+
+    name: str
+    terms: Callable
+    slope: Callable
+    dual: Callable
+    domain: tuple
+    squash: Callable
+    curvature: float
+
+    def f(self, u):
+        """f(u) for numbers of at least 0, of any shape; f(0) is the limit, and may be infinite."""
+        u = tensor(u, "u")
+        not_negative(u, "u")
+        return self.terms(u.log(), torch.zeros_like(u))
+
+    @property
+    def at_zero(self):
+        """f(0): what a unit of mass counts that Q alone has."""
+        return self._limit(-math.inf, 0.0)
+
+    @property
+    def at_infinity(self):
+        r"""$f'(\infty)$: what a unit of mass counts that P alone has."""
+        return self._limit(0.0, -math.inf)
+
+    def _limit(self, *logs):
+        return self.terms(*torch.tensor(logs, dtype=torch.float64)).item()
+
+    def derivative(self, u):
+        r"""$f'(u)$ for numbers above zero, of any shape. At $u = p/q$ it is $T^*$, the function at which
+        $\mathbb E_PT - \mathbb E_Qf^*(T)$ reaches $D_f$."""
+        u = tensor(u, "u")
+        above_zero(u, "u")
+        return self.slope(u)
+
+    def conjugate(self, t):
+        r"""$f^*(t) = \sup_{u\ge0}\,(tu - f(u))$ for numbers of any shape: infinite outside of the domain."""
+        t = tensor(t, "t")
+        outside = (t < self.domain[0]) | (t > self.domain[1])
+        return torch.where(outside, math.inf, self.dual(t))
+
+    def activation(self, v):
+        """An increasing function of numbers of any shape with values in the domain of the conjugate, for the output of
+        a network. Source: Nowozin, Cseke and Tomioka (2016), table 6, but for the last three rows."""
+        return self.squash(tensor(v, "v"))
+
+    def scaled(self, factor):
+        r"""The row of $c\,f$ for a number c above zero, with the conjugate $c\,f^*(t/c)$."""
+        c = positive(factor, "factor")
+        return FDivergence(
+            f"{c:g} × {self.name}",
+            lambda log_p, log_q: c * self.terms(log_p, log_q),
+            lambda u: c * self.slope(u),
+            lambda t: c * self.dual(t / c),
+            (c * self.domain[0], c * self.domain[1]),
+            lambda v: c * self.squash(v),
+            c * self.curvature,
+        )
+
+
+def discrete(divergence, p, q):
+    r"""$\sum_{q_k>0} q_k f(p_k/q_k) + f'(\infty)\sum_{q_k=0}p_k$ over the last axis of two probability vectors.
+
+    `divergence` is a row of `TABLE`; `p` and `q`, shape (..., outcomes), are broadcast. Returns shape (...), infinite
+    where the sum is. Raises `ValueError` for negative entries, and for sums other than 1 (within 1e-6).
+    """
+    instance(divergence, "divergence", FDivergence)
+    p, q = broadcastable(p=p, q=q)
+    if p.ndim == 0 or p.shape[-1:] != q.shape[-1:]:
+        fail("p, q", "vectors of the same outcomes", f"shapes {tuple(p.shape)} and {tuple(q.shape)}")
+    for law, name in ((p, "p"), (q, "q")):
+        not_negative(law, name)
+        off = (law.sum(-1) - 1).abs()
+        if (off > 1e-6).any():
+            fail(name, "numbers that sum to 1", f"a sum of {law.sum(-1).flatten()[off.argmax()]:.8g}")
+    return divergence.terms(*torch.broadcast_tensors(p.log(), q.log())).sum(-1)
+
+
+def between_densities(divergence, log_p, log_q, edges, tolerance=1e-10):
+    r"""$\int q\,f(p/q)\,dx$ by quadrature on the panels between `edges`, shape (panels + 1,), of many pairs at once.
+
+    `divergence` is a row of `TABLE`; `log_p` and `log_q` map nodes, shape (m,), to log densities, shape (..., m). The
+    edges must enclose the mass of both. Where f has a kink, panels are cut where p and q cross. Returns shape (...),
+    infinite where the integrand is. Raises `ValueError` where the panels are too coarse for the `tolerance`, and where
+    the mass of a density on them is not 1 within 1e-8.
+    """
+    instance(divergence, "divergence", FDivergence)
+    a_function(log_p, "log_p")
+    a_function(log_q, "log_q")
+    for log_density, name in ((log_p, "log_p"), (log_q, "log_q")):
+        mass = integrate(lambda x, log_density=log_density: log_density(x).exp(), edges, tolerance)
+        off = (mass - 1).abs()
+        if (off > 1e-8).any():
+            wanted = "a density whose mass the panels hold"
+            fail(f"{name}, edges", wanted, f"a mass of {mass.flatten()[off.argmax()]:.10g}")
+
+    def terms(x):
+        return divergence.terms(*torch.broadcast_tensors(log_p(x), log_q(x)))
+
+    infinite = terms(nodes(edges)[0]).isinf().any(-1)
+    if divergence.curvature == math.inf:
+        edges = _cut(lambda x: log_p(x) - log_q(x), edges)
+    return torch.where(infinite, math.inf, integrate(lambda x: terms(x).nan_to_num(posinf=0.0), edges, tolerance))
+
+
+def _cut(gap, edges):
+    """The `edges`, and between them the points where a row of `gap`, shape (..., m), changes its sign."""
+    edges = tensor(edges, "edges")
+    x = torch.cat([edges, nodes(edges)[0]]).sort().values
+    above = (gap(x) >= 0).reshape(-1, len(x))
+    row, place = (above[:, 1:] != above[:, :-1]).nonzero(as_tuple=True)
+    low, high, side = x[place], x[place + 1], above[row, place]
+    for _ in range(BISECTIONS if len(row) else 0):
+        middle = (low + high) / 2
+        same = (gap(middle) >= 0).reshape(-1, len(row))[row, torch.arange(len(row), device=row.device)] == side
+        low, high = torch.where(same, middle, low), torch.where(same, high, middle)
+    return torch.cat([edges, low]).unique()
+
+
+def _terms(function):
+    """The `function` of log p and log q, and zero where neither has mass."""
+    return lambda log_p, log_q: torch.where(torch.maximum(log_p, log_q) == -math.inf, 0.0, function(log_p, log_q))
+
+
+def _swapped(function):
+    return lambda log_p, log_q: function(log_q, log_p)
+
+
+def _log_difference(a, b):
+    """log |exp(a) - exp(b)|."""
+    return torch.maximum(a, b) + torch.log(-torch.expm1(-(a - b).abs()))
+
+
+def _kl(log_p, log_q):
+    return torch.where(log_p == -math.inf, 0.0, log_p.exp() * (log_p - log_q))
+
+
+def _jensen_shannon(log_p, log_q):
+    """Near p = q as (p + q)/4 (d tanh(d/2) - 2 log cosh(d/2)) with d = log(p/q), in which nothing cancels."""
+    log_mean, d = torch.logaddexp(log_p, log_q) - math.log(2), log_p - log_q
+    near = log_mean.exp() / 2 * (d * (d / 2).tanh() - 2 * (2 * (d / 4).sinh() ** 2).log1p())
+    return torch.where(d.abs() < 1, near, (_kl(log_p, log_mean) + _kl(log_q, log_mean)) / 2)
+
+
+def _pearson(log_p, log_q):
+    return (2 * _log_difference(log_p, log_q) - log_q).exp()
+
+
+def _omega(x):
+    """The solution w of w + log w = x, with its first derivative, w/(1 + w)."""
+    w = torch.as_tensor(wrightomega(x.detach().cpu().numpy())).to(x)
+    return w + (x - x.detach()) * w / (1 + w)
+
+
+def _jeffreys_dual(t):
+    w = _omega(1 - t)  # 1/u at the supremum, where t = log u + 1 - 1/u
+    return 1 / w - 1 - w.log()
+
+
+LINE = (-math.inf, math.inf)
+TABLE = {
+    row.name: row
+    for row in (
+        FDivergence(
+            "Kullback-Leibler", _terms(_kl), lambda u: 1 + u.log(), lambda t: (t - 1).exp(), LINE, lambda v: v, 1.0
+        ),
+        FDivergence(
+            "reverse Kullback-Leibler", _terms(_swapped(_kl)), lambda u: -1 / u, lambda t: -1 - (-t).log(),
+            (-math.inf, 0.0), lambda v: -(-v).exp(), 1.0,
+        ),
+        FDivergence(
+            "Jensen-Shannon", _terms(_jensen_shannon), lambda u: (math.log(2) - (1 / u).log1p()) / 2,
+            lambda t: -(2 - (2 * t).exp()).clamp_min(0.0).log() / 2, (-math.inf, math.log(2) / 2),
+            lambda v: (math.log(2) + logsigmoid(v)) / 2, 0.25,
+        ),
+        FDivergence(
+            "Pearson", _terms(_pearson), lambda u: 2 * (u - 1), lambda t: torch.where(t < -2, -1.0, (t / 4 + 1) * t),
+            LINE, lambda v: v, 2.0,
+        ),
+        FDivergence(
+            "squared Hellinger", _terms(lambda log_p, log_q: (2 * _log_difference(log_p / 2, log_q / 2)).exp()),
+            lambda u: 1 - u.rsqrt(), lambda t: t / (1 - t), (-math.inf, 1.0), lambda v: 1 - (-v).exp(), 0.5,
+        ),
+        FDivergence(
+            "Neyman", _terms(_swapped(_pearson)), lambda u: 1 - u**-2, lambda t: 2 - 2 * (1 - t).sqrt(),
+            (-math.inf, 1.0), lambda v: 1 - (-v).exp(), 2.0,
+        ),
+        FDivergence(
+            "Jeffreys", _terms(lambda log_p, log_q: (log_p.exp() - log_q.exp()) * (log_p - log_q)),
+            lambda u: 1 + u.log() - 1 / u, _jeffreys_dual, LINE, lambda v: v, 2.0,
+        ),
+        FDivergence(
+            "total variation", _terms(lambda log_p, log_q: (log_p.exp() - log_q.exp()).abs() / 2),
+            lambda u: (u - 1).sign() / 2, lambda t: t.clamp_min(-0.5), (-math.inf, 0.5),
+            lambda v: v.tanh() / 2, math.inf,
+        ),
+    )
+}  # fmt: skip
