@@ -20,6 +20,7 @@ from helpers.adversarial.fdivergence import TABLE
 from helpers.latent.markov import Categorical, HiddenMarkov
 from helpers.latent.mixture import Mixture
 from helpers.latent.variational import Autoencoder
+from helpers.networks import MLP
 from helpers.randomness import generator
 
 FOUNDATIONS = {"cards", "checks", "claims", "device", "figures", "randomness", "validation"}  # of the book, no topic
@@ -36,6 +37,10 @@ def random():
 
 def autoencoder():
     return Autoencoder(3, 1, (2,), generator=random())
+
+
+def critic(sizes=(1, 3, 1)):
+    return MLP(sizes, 2, generator=random(), dtype=torch.float64)
 
 
 def chain():
@@ -65,11 +70,14 @@ SOUND = {
     "bandwidth": 0.5,
     "bandwidths": [0.3, 1.0],
     "batch": 2,
+    "bound": 0.1,
     "cells": 4,
     "coefficients": [1.0, -1.0],
     "components": 2,
     "constant": 3.0,
+    "constraint": "clip",
     "cost": COST,
+    "critic_steps": 2,
     "counts": [2.0, 1.0, 2.0],
     "covariance_p": COVARIANCE,
     "covariance_q": COVARIANCE,
@@ -103,6 +111,7 @@ SOUND = {
     "log_emissions": [[-0.5, -1.0], [-2.0, -0.1], [-0.7, -0.7]],
     "log_p": log_normal,
     "log_q": log_normal,
+    "loss": "wasserstein",
     "low": -3.0,
     "masses": [0.2, 0.5, 0.3],
     "mean": 0.5,
@@ -111,7 +120,9 @@ SOUND = {
     "means": [[-1.0], [1.0]],
     "mixture": Mixture([0.5, 0.5], [[-1.0], [1.0]], [1.0, 2.0]),
     "models": 2,
+    "momentum": 0.5,
     "n": 10,
+    "network": lambda: critic(),
     "name": "hostile",
     "noise": torch.zeros(1, 2, 4, 1),
     "number": 3,
@@ -134,10 +145,12 @@ SOUND = {
     "responsibilities": [[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.3, 0.7], [0.6, 0.4]],
     "restarts": 2,
     "roughness": 0.2,
+    "rounds": 2,
     "samples": [[0.3, 1.0], [0.2, -1.0]],
     "second": TRUTH,
     "sizes": (2, 3, 1),
     "source": [0.4, 0.6],
+    "shares": [[[0.2], [0.7]]] * 2,
     "square_integral": 0.8,
     "starts": [[0.0, 2.0]],
     "step": climb,
@@ -201,6 +214,15 @@ OWN = {  # where an argument means something else, and further cases worth a swe
     "measurements.exponent": [{"x": [1.0, 2, 4, 8, 16, 32], "y": [1.0, 4, 16, 64, 256, 1024]}],
     "measurements.replicates": [{"values": [[0.1, 2.0], [0.3, 1.0], [0.2, 1.5]]}],
     "quadrature.nodes": [{"points": 5}],
+    "transport.critics.Game": [
+        {
+            "generator": lambda: critic((2, 3, 1)),
+            "critic": lambda: critic(),
+            "draw": lambda shape, generator: torch.randn(*shape, 1, generator=generator),
+        }
+    ],
+    "transport.critics.gradient_penalty": [{"x": [[[0.3], [1.0]]] * 2, "y": [[[-0.3], [2.0]]] * 2}],
+    "transport.critics.slopes": [{"points": [[0.3], [1.0]]}],
 }
 
 

@@ -1,1 +1,1 @@
-"""Under the chapters on optimal transport: exact plans and potentials, the line, entropic plans."""
+"""Under the chapters on optimal transport: exact plans and potentials, the line, entropic plans, critics."""
