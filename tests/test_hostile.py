@@ -28,7 +28,7 @@ UNCHECKED = "looks? at the input|Nothing is checked|comes into a sum"  # so says
 ANYTHING = {"analytic", "model of ascend"}  # taken as they are
 NUMBER_OR_TEXT = {"deviation"}
 RAGGED = {"axes"}  # vectors of any lengths
-INFINITE = {"log_emissions"}  # at -inf, what is impossible
+INFINITE = {"log_emissions", "log_weights"}  # at -inf, what is impossible
 
 
 def random():
@@ -111,6 +111,7 @@ SOUND = {
     "log_emissions": [[-0.5, -1.0], [-2.0, -0.1], [-0.7, -0.7]],
     "log_p": log_normal,
     "log_q": log_normal,
+    "log_weights": [-0.5, -1.0, 0.3],
     "loss": "wasserstein",
     "low": -3.0,
     "masses": [0.2, 0.5, 0.3],
@@ -137,7 +138,9 @@ SOUND = {
     "points": [0.0, 0.5, 1.5],
     "potential": [0.3, 0.7],
     "probabilities": [[0.6, 0.4], [0.1, 0.9]],
+    "proposal": lambda z: log_normal(z).exp(),
     "q": [0.5, 0.5],
+    "quantiles": [lambda u, x: torch.special.ndtri(u), lambda u, x: u * x[:, 0]],
     "radius": [1.0, 2.0],
     "rate": 0.01,
     "regularisation": 0.5,
@@ -161,11 +164,13 @@ SOUND = {
     "tolerance": 1e-6,
     "transitions": [[0.7, 0.3], [0.2, 0.8]],
     "truth": TRUTH,
+    "u": [[0.2, 0.7], [0.5, 0.1]],
     "values": [0.0, 1.0, 2.0],
     "variance": 1.5,
     "variance_p": 1.5,
     "variance_q": 0.5,
     "variances": [1.0, 2.0],
+    "violated": "count",
     "volume": 0.5,
     "weights": [0.1, 0.2, 0.3, 0.2, 0.2],
     "width": 0.5,
@@ -205,6 +210,7 @@ OWN = {  # where an argument means something else, and further cases worth a swe
     "latent.mixture.maximise": [{}, {"data": PLANE}, {"form": "spherical"}],
     "latent.mixture.start": [{}, {"data": PLANE, "form": "diagonal"}],
     "latent.mixture.step": [{}],
+    "latent.sampling.rejection": [{"target": lambda z: (-z.abs()).exp(), "k": 3.0}],
     "latent.variational.Autoencoder": [{}, {"likelihood": "bernoulli"}, {"deviation": 0.5}],
     "latent.variational.Training": [{"data": [[0.1, 0.2, 0.3]] * 4, "samples": 2}],
     "latent.variational.elbo": [{"x": [[0.1, 0.2, 0.3]] * 4}],
@@ -262,7 +268,10 @@ SIZES = (1e-308, 1e-160, 1e-30, 1e30, 1e160, 1e308)
 
 
 def is_numbers(value):
-    return not isinstance(value, bool) and isinstance(value, int | float | list | tuple | torch.Tensor)
+    functions = isinstance(value, list) and any(map(callable, value))
+    return (
+        not isinstance(value, bool) and isinstance(value, int | float | list | tuple | torch.Tensor) and not functions
+    )
 
 
 def as_array(value):
