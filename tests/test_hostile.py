@@ -17,6 +17,7 @@ import torch
 
 import helpers
 from helpers.adversarial.fdivergence import TABLE
+from helpers.latent.helmholtz import HelmholtzMachine
 from helpers.latent.markov import Categorical, HiddenMarkov
 from helpers.latent.mixture import Mixture
 from helpers.latent.variational import Autoencoder
@@ -45,6 +46,10 @@ def critic(sizes=(1, 3, 1)):
 
 def chain():
     return HiddenMarkov([0.5, 0.5], [[0.7, 0.3], [0.2, 0.8]], Categorical([[0.6, 0.4], [0.1, 0.9]]))
+
+
+def helmholtz_machine():
+    return HelmholtzMachine((3, 2, 1), 2, generator=random(), dtype=torch.float64)
 
 
 def quadratic(point):
@@ -114,6 +119,7 @@ SOUND = {
     "log_weights": [-0.5, -1.0, 0.3],
     "loss": "wasserstein",
     "low": -3.0,
+    "machine": helmholtz_machine,
     "masses": [0.2, 0.5, 0.3],
     "mean": 0.5,
     "mean_p": 0.2,
@@ -136,6 +142,9 @@ SOUND = {
     "pixels": 3,
     "plan": [[0.2, 0.2, 0.1], [0.1, 0.2, 0.2]],
     "points": [0.0, 0.5, 1.5],
+    "power": 0.5,
+    "power_p": 0.5,
+    "power_q": 0.5,
     "potential": [0.3, 0.7],
     "probabilities": [[0.6, 0.4], [0.1, 0.9]],
     "proposal": lambda z: log_normal(z).exp(),
@@ -165,6 +174,7 @@ SOUND = {
     "transitions": [[0.7, 0.3], [0.2, 0.8]],
     "truth": TRUTH,
     "u": [[0.2, 0.7], [0.5, 0.1]],
+    "units": 3,
     "values": [0.0, 1.0, 2.0],
     "variance": 1.5,
     "variance_p": 1.5,
@@ -182,6 +192,7 @@ SOUND = {
     "model": autoencoder,
 }
 PLACES = {"points": [[0.0, 0.0], [0.5, 1.0]], "data": PLANE}
+IMAGES = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
@@ -198,6 +209,11 @@ OWN = {  # where an argument means something else, and further cases worth a swe
     "divergence.kl_discrete": [{"p": [0.2, 0.8]}],
     "divergence.kl_multivariate": [{"mean_p": [0.2, 1.0], "mean_q": [1.0, 0.0]}],
     "gaussian.mixture_density": [{"mixture": TRUTH}],
+    "latent.helmholtz.elbo": [{"x": IMAGES}],
+    "latent.helmholtz.log_bound": [{"x": IMAGES}],
+    "latent.helmholtz.log_evidence": [{"x": IMAGES}],
+    "latent.helmholtz.log_sum": [{"x": IMAGES}],
+    "latent.helmholtz.reweighted": [{"x": IMAGES, "samples": 2}],
     "latent.markov.Normal": [{"means": [-1.0, 1.0]}],
     "latent.markov.log_likelihood": [{"model": chain}],
     "latent.markov.sample": [{"model": chain}],

@@ -1,1 +1,1 @@
-"""Under the chapters on latent variables: mixtures, hidden Markov models, variational autoencoders."""
+"""Under the chapters on latent variables: mixtures, hidden Markov models, variational autoencoders, Helmholtz machines."""
