@@ -1,1 +1,1 @@
-"""Under the chapters on latent variables: mixtures, hidden Markov models, variational autoencoders, Helmholtz machines."""
+"""Under the chapters on latent variables: mixtures, Markov chains, variational autoencoders, Helmholtz machines."""
