@@ -17,6 +17,7 @@ import torch
 
 import helpers
 from helpers.adversarial.fdivergence import TABLE
+from helpers.densities.autoregressive import Chain, Network, predecessors
 from helpers.latent.helmholtz import HelmholtzMachine
 from helpers.latent.markov import Categorical, HiddenMarkov
 from helpers.latent.mixture import Mixture
@@ -52,6 +53,14 @@ def helmholtz_machine():
     return HelmholtzMachine((3, 2, 1), 2, generator=random(), dtype=torch.float64)
 
 
+def logistic_chain():
+    return Chain([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, -1.0, 0.0]], [0.1, 0.2, 0.3])
+
+
+def visible_network():
+    return Network(predecessors([0, 1, 2]), 2, generator=random())
+
+
 def quadratic(point):
     return ((point - 1) ** 2).sum()
 
@@ -67,6 +76,8 @@ def log_normal(x):
 TRUTH = ([0.4, 0.6], [-1.0, 1.5], [0.5, 1.0])
 PLANE = [[0.3, 0.1], [-1.2, 0.4], [2.0, -0.6], [0.7, 1.0], [1.1, -2.0]]
 COVARIANCE = [[1.0, 0.3], [0.3, 2.0]]
+BITS = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+SEEN = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 COST = [[0.3, 1.0, 2.0], [1.5, 0.2, 0.9]]
 SOUND = {
     "activation": torch.tanh,
@@ -76,6 +87,7 @@ SOUND = {
     "bandwidths": [0.3, 1.0],
     "batch": 2,
     "bound": 0.1,
+    "bias": [0.1, -0.2, 0.3],
     "cells": 4,
     "coefficients": [1.0, -1.0],
     "components": 2,
@@ -88,6 +100,7 @@ SOUND = {
     "covariance_q": COVARIANCE,
     "covariances": [1.0, 2.0],
     "data": [0.3, -1.2, 2.0, 0.7, 1.1],
+    "decay": 0.1,
     "degrees": 5,
     "design": [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 4.0]],
     "deviation": "shared",
@@ -120,6 +133,7 @@ SOUND = {
     "loss": "wasserstein",
     "low": -3.0,
     "machine": helmholtz_machine,
+    "mask": SEEN,
     "masses": [0.2, 0.5, 0.3],
     "mean": 0.5,
     "mean_p": 0.2,
@@ -193,9 +207,25 @@ SOUND = {
 }
 PLACES = {"points": [[0.0, 0.0], [0.5, 1.0]], "data": PLANE}
 IMAGES = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
+PAIR = {"y": [1.0, 0.0, 3.0, 2.5, -1.0]}
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
+    "densities.autoregressive.Chain": [{"weights": SEEN}],
+    "densities.autoregressive.Network": [{"width": 2}],
+    "densities.autoregressive.Training": [{"model": visible_network, "data": BITS, "held_out": BITS}],
+    "densities.autoregressive.fit": [{"data": BITS}],
+    "densities.autoregressive.log_likelihood": [{"model": logistic_chain, "x": BITS}],
+    "densities.autoregressive.log_probabilities": [{"model": logistic_chain}],
+    "densities.autoregressive.predecessors": [{"order": [2, 0, 1]}],
+    "densities.autoregressive.sample": [{"model": logistic_chain}, {"model": visible_network}],
+    "densities.dependence.binary_p_values": [{"data": BITS}],
+    "densities.dependence.binary_supremum": [{"data": BITS}],
+    "densities.dependence.hoeffding": [PAIR],
+    "densities.dependence.limit_survival": [{"t": [0.03, 0.2]}],
+    "densities.dependence.mean_square": [PAIR],
+    "densities.dependence.p_value": [PAIR],
+    "densities.dependence.supremum": [PAIR],
     "densities.histogram.density": [{}, PLACES],
     "densities.kernel.density": [{}, {"kernel": "epanechnikov"}, PLACES],
     "densities.kernel.densities": [{}, {"kernel": "triangular"}],
