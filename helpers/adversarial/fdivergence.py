@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid
 from helpers.quadrature import integrate, nodes
 from helpers.validation import a_function, above_zero, broadcastable, fail, instance, not_negative, positive, tensor
 
-__all__ = ["TABLE", "FDivergence", "between_densities", "discrete"]
+__all__ = ["GAN", "TABLE", "FDivergence", "between_densities", "discrete"]
 
 BISECTIONS = 40
 
@@ -191,6 +191,12 @@ def _jeffreys_dual(t):
     return 1 / w - 1 - w.log()
 
 
+def _game(log_p, log_q):
+    """p log p/(p + q) + q log q/(p + q)."""
+    log_sum = torch.logaddexp(log_p, log_q)
+    return _kl(log_p, log_sum) + _kl(log_q, log_sum)
+
+
 LINE = (-math.inf, math.inf)
 TABLE = {
     row.name: row
@@ -230,3 +236,9 @@ TABLE = {
         ),
     )
 }  # fmt: skip
+# u log u - (u + 1) log(u + 1), for which the bound is the value of the game between generator and discriminator. It
+# has f(1) = -log 4 and is no divergence, so it has no place in the table: its "divergence" is 2 JS - log 4.
+GAN = FDivergence(
+    "GAN", _terms(_game), lambda u: -(1 / u).log1p(), lambda t: -(-t.clamp_max(0.0).expm1()).log(), (-math.inf, 0.0),
+    logsigmoid, 0.5,
+)  # fmt: skip

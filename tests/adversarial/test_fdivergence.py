@@ -10,11 +10,12 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from torch.distributions import Normal
 
-from helpers.adversarial.fdivergence import TABLE, between_densities, discrete
+from helpers.adversarial.fdivergence import GAN, TABLE, between_densities, discrete
 from helpers.divergence import kl_gaussians
 
 ROWS = [pytest.param(row, id=name) for name, row in TABLE.items()]
 SMOOTH = [pytest.param(row, id=name) for name, row in TABLE.items() if row.curvature < math.inf]
+GAMES = [pytest.param(GAN, id="GAN")]
 LINE = torch.linspace(-40, 40, 161, dtype=torch.float64)
 SYMPY = {
     "Kullback-Leibler": "u*log(u)",
@@ -72,7 +73,7 @@ def test_both_ends(row):
         assert row.f(1e12).item() / 1e12 == pytest.approx(row.at_infinity, rel=1e-5, abs=1e-9)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ROWS + GAMES)
 def test_the_conjugate_is_a_supremum(row):
     u = torch.linspace(-40, 40, 400_001, dtype=torch.float64).exp()
     for t in (-5.0, -2.5, -1.0, -0.4, 0.0, 0.2, 0.34, 0.49, 0.9):
@@ -84,14 +85,14 @@ def test_the_conjugate_is_a_supremum(row):
             assert (t * u - row.f(u)).diff()[-100:].min() > 0
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ROWS + GAMES)
 def test_equality_of_young_at_the_derivative(row):
     u = torch.tensor([0.05, 0.6, 1.0, 2.5, 30.0], dtype=torch.float64)
     t = row.derivative(u)
     torch.testing.assert_close(row.conjugate(t), t * u - row.f(u), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("row", SMOOTH)
+@pytest.mark.parametrize("row", SMOOTH + GAMES)
 def test_the_conjugate_can_be_differentiated(row):
     u = torch.tensor([0.05, 0.6, 1.0, 2.5, 30.0], dtype=torch.float64)
     t = row.derivative(u).requires_grad_()
@@ -99,7 +100,7 @@ def test_the_conjugate_can_be_differentiated(row):
     torch.testing.assert_close(slope, u, rtol=1e-10, atol=0)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ROWS + GAMES)
 def test_activations_increase_into_the_domain(row):
     v = torch.linspace(-15, 15, 301, dtype=torch.float64)
     t = row.activation(v)
@@ -109,7 +110,7 @@ def test_activations_increase_into_the_domain(row):
     assert row.conjugate(t).isfinite().all()
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ROWS + GAMES)
 def test_a_multiple_is_a_row(row):
     twice, u = row.scaled(2), torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
     t = twice.derivative(u)
@@ -119,6 +120,15 @@ def test_a_multiple_is_a_row(row):
     assert twice.name == f"2 × {row.name}"
     with pytest.raises(ValueError, match="factor: wanted a number above zero, got 0"):
         row.scaled(0)
+
+
+def test_the_game_is_twice_jensen_shannon_less_log_4():
+    p, q = torch.tensor([[0.1, 0.5, 0.4, 0.0], [0.3, 0.0, 0.6, 0.1]], dtype=torch.float64)
+    expected = 2 * discrete(TABLE["Jensen-Shannon"], p, q) - math.log(4)
+    torch.testing.assert_close(discrete(GAN, p, q), expected, rtol=1e-14, atol=0)
+    v = torch.tensor([-30.0, -2.0, 0.0, 3.0, 30.0], dtype=torch.float64)
+    torch.testing.assert_close(GAN.conjugate(GAN.activation(v)), torch.nn.functional.softplus(v))
+    assert (GAN.at_zero, GAN.at_infinity) == (0, 0)
 
 
 WEIGHTS = st.lists(st.floats(0.01, 1), min_size=4, max_size=4)
