@@ -110,6 +110,7 @@ SOUND = {
     "divergence": TABLE["Jensen-Shannon"],
     "edges": [-9.0, -4.0, -1.0, 1.0, 4.0, 9.0],
     "emissions": Categorical([[0.6, 0.4], [0.1, 0.9]]),
+    "fake": [0.2, -0.1],
     "first": TRUTH,
     "floor": 0.1,
     "form": "full",
@@ -165,6 +166,8 @@ SOUND = {
     "q": [0.5, 0.5],
     "quantiles": [lambda u, x: torch.special.ndtri(u), lambda u, x: u * x[:, 0]],
     "radius": [1.0, 2.0],
+    "ratio": 0.5,
+    "real": [0.3, -0.7, 1.1],
     "rate": 0.01,
     "regularisation": 0.5,
     "response": [0.0, 1.5, 1.0, 4.0],
@@ -211,6 +214,14 @@ PAIR = {"y": [1.0, 0.0, 3.0, 2.5, -1.0]}
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
+    "adversarial.training.Training": [
+        {
+            "generator": lambda: critic((2, 3, 1)),
+            "critic": lambda: critic(),
+            "draw": lambda shape, generator: torch.randn(*shape, 1, generator=generator),
+            "loss": "saturating",
+        }
+    ],
     "densities.autoregressive.Chain": [{"weights": SEEN}],
     "densities.autoregressive.Network": [{"width": 2}],
     "densities.autoregressive.Training": [{"model": visible_network, "data": BITS, "held_out": BITS}],

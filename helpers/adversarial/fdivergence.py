@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from scipy.special import wrightomega
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 from helpers.quadrature import integrate, nodes
 from helpers.validation import a_function, above_zero, broadcastable, fail, instance, not_negative, positive, tensor
@@ -31,6 +31,8 @@ class FDivergence:
     domain: the interval outside of which $f^*$ is infinite.
     squash: an increasing function from the line into that interval.
     curvature: $f''(1)$, infinite where f has a kink at one.
+    composed: $f^*$ of `squash`, in one expression that loses no digits near the end of the domain; by default the two
+        one after the other.
     """
 
     name: str
@@ -40,6 +42,7 @@ class FDivergence:
     domain: tuple
     squash: Callable
     curvature: float
+    composed: Callable | None = None
 
     def f(self, u):
         """f(u) for numbers of at least 0, of any shape; f(0) is the limit, and may be infinite."""
@@ -78,6 +81,12 @@ class FDivergence:
         a network. Source: Nowozin, Cseke and Tomioka (2016), table 6, but for the last three rows."""
         return self.squash(tensor(v, "v"))
 
+    def pair(self, v):
+        """T, the `activation` of numbers `v` of any shape, and its conjugate: finite also where T is rounded to the end
+        of the domain, but for sizes that overflow. This is the inside of a training loop: nothing is checked."""
+        T = self.squash(v)
+        return T, self.dual(T) if self.composed is None else self.composed(v)
+
     def scaled(self, factor):
         r"""The row of $c\,f$ for a number c above zero, with the conjugate $c\,f^*(t/c)$."""
         c = positive(factor, "factor")
@@ -89,6 +98,7 @@ class FDivergence:
             (c * self.domain[0], c * self.domain[1]),
             lambda v: c * self.squash(v),
             c * self.curvature,
+            None if self.composed is None else lambda v: c * self.composed(v),
         )
 
 
@@ -206,12 +216,12 @@ TABLE = {
         ),
         FDivergence(
             "reverse Kullback-Leibler", _terms(_swapped(_kl)), lambda u: -1 / u, lambda t: -1 - (-t).log(),
-            (-math.inf, 0.0), lambda v: -(-v).exp(), 1.0,
+            (-math.inf, 0.0), lambda v: -(-v).exp(), 1.0, lambda v: v - 1,
         ),
         FDivergence(
             "Jensen-Shannon", _terms(_jensen_shannon), lambda u: (math.log(2) - (1 / u).log1p()) / 2,
             lambda t: -(2 - (2 * t).exp()).clamp_min(0.0).log() / 2, (-math.inf, math.log(2) / 2),
-            lambda v: (math.log(2) + logsigmoid(v)) / 2, 0.25,
+            lambda v: (math.log(2) + logsigmoid(v)) / 2, 0.25, lambda v: -(math.log(2) + logsigmoid(-v)) / 2,
         ),
         FDivergence(
             "Pearson", _terms(_pearson), lambda u: 2 * (u - 1), lambda t: torch.where(t < -2, -1.0, (t / 4 + 1) * t),
@@ -220,10 +230,11 @@ TABLE = {
         FDivergence(
             "squared Hellinger", _terms(lambda log_p, log_q: (2 * _log_difference(log_p / 2, log_q / 2)).exp()),
             lambda u: 1 - u.rsqrt(), lambda t: t / (1 - t), (-math.inf, 1.0), lambda v: 1 - (-v).exp(), 0.5,
+            torch.expm1,
         ),
         FDivergence(
             "Neyman", _terms(_swapped(_pearson)), lambda u: 1 - u**-2, lambda t: 2 - 2 * (1 - t).sqrt(),
-            (-math.inf, 1.0), lambda v: 1 - (-v).exp(), 2.0,
+            (-math.inf, 1.0), lambda v: 1 - (-v).exp(), 2.0, lambda v: 2 - 2 * (-v / 2).exp(),
         ),
         FDivergence(
             "Jeffreys", _terms(lambda log_p, log_q: (log_p.exp() - log_q.exp()) * (log_p - log_q)),
@@ -240,5 +251,5 @@ TABLE = {
 # has f(1) = -log 4 and is no divergence, so it has no place in the table: its "divergence" is 2 JS - log 4.
 GAN = FDivergence(
     "GAN", _terms(_game), lambda u: -(1 / u).log1p(), lambda t: -(-t.clamp_max(0.0).expm1()).log(), (-math.inf, 0.0),
-    logsigmoid, 0.5,
+    logsigmoid, 0.5, softplus,
 )  # fmt: skip

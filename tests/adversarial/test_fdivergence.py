@@ -111,6 +111,20 @@ def test_activations_increase_into_the_domain(row):
 
 
 @pytest.mark.parametrize("row", ROWS + GAMES)
+def test_a_pair_is_an_activation_and_its_conjugate_also_where_the_former_is_rounded(row):
+    v = torch.linspace(-15, 15, 61, dtype=torch.float64)
+    for one in (row, row.scaled(3)):
+        T, dual = one.pair(v)
+        torch.testing.assert_close(T, one.activation(v), rtol=0, atol=0)
+        torch.testing.assert_close(dual, one.conjugate(T), rtol=1e-8, atol=1e-8)
+    v = torch.tensor([-30.0, -20.0, 20.0, 30.0], requires_grad=True)  # in single precision
+    T, dual = row.pair(v)
+    (slope,) = torch.autograd.grad((T - dual).sum(), v)
+    assert dual.isfinite().all()
+    assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize("row", ROWS + GAMES)
 def test_a_multiple_is_a_row(row):
     twice, u = row.scaled(2), torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
     t = twice.derivative(u)
