@@ -170,6 +170,7 @@ SOUND = {
     "real": [0.3, -0.7, 1.1],
     "rate": 0.01,
     "regularisation": 0.5,
+    "relaxation": 1.5,
     "response": [0.0, 1.5, 1.0, 4.0],
     "responsibilities": [[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.3, 0.7], [0.6, 0.4]],
     "restarts": 2,
@@ -181,6 +182,7 @@ SOUND = {
     "source": [0.4, 0.6],
     "shares": [[[0.2], [0.7]]] * 2,
     "square_integral": 0.8,
+    "start": [0.1, -0.2, 0.3],
     "starts": [[0.0, 2.0]],
     "step": climb,
     "steps": 20,
@@ -277,6 +279,10 @@ OWN = {  # where an argument means something else, and further cases worth a swe
     "measurements.exponent": [{"x": [1.0, 2, 4, 8, 16, 32], "y": [1.0, 4, 16, 64, 256, 1024]}],
     "measurements.replicates": [{"values": [[0.1, 2.0], [0.3, 1.0], [0.2, 1.5]]}],
     "quadrature.nodes": [{"points": 5}],
+    "transport.entropic.sinkhorn_points": [
+        {"points": [0.3, -1.2], "target_points": [0.0, 1.0, 0.5]},
+        {"points": PLANE[:2], "target_points": PLANE[2:]},
+    ],
     "transport.critics.Game": [
         {
             "generator": lambda: critic((2, 3, 1)),

@@ -1,20 +1,25 @@
-"""Transport with an entropy: Sinkhorn's alternating projections in the log domain, and a feasible plan from them."""
+"""Transport with an entropy: Sinkhorn's alternating projections, and a feasible plan from them."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 
+from helpers.densities.sums.gauss import gaussian_sum
 from helpers.transport.exact import weights
-from helpers.validation import alike, count, fail, positive, tensor
+from helpers.validation import MODERATE, alike, count, fail, located, moderate, not_negative, number, positive, tensor
 
-__all__ = ["Entropic", "hilbert_diameter", "rounded", "sinkhorn"]
+__all__ = ["Entropic", "hilbert_diameter", "rounded", "sinkhorn", "sinkhorn_points"]
+
+WINDOW = 10  # iterations from which a rate is read
+LARGE = 1e30  # scalings beyond it go into the kernel
 
 
 @dataclass(frozen=True, eq=False)
 class Entropic:
     r"""A plan $\pi_{ij}=e^{(f_i+g_j-c_{ij})/\varepsilon}$, its transport cost `value` $=\sum\pi_{ij}c_{ij}$, its
-    potentials $f$ of the `source` and $g$ of the `target`, the `errors` of its row sums in $L^1$ after each iteration;
-    its column sums are exact."""
+    potentials $f$ of the `source` and $g$ of the `target`, the `errors` of its row sums and its column sums in $L^1$,
+    added up, after each iteration; in the end its column sums are exact."""
 
     plan: torch.Tensor
     value: torch.Tensor
@@ -23,34 +28,188 @@ class Entropic:
     errors: torch.Tensor
 
 
-def sinkhorn(cost, regularisation, source=None, target=None, *, tolerance=None, iterations=10_000):
+def sinkhorn(
+    cost, regularisation, source=None, target=None, *, tolerance=None, iterations=10_000, relaxation=1.0, start=None
+):  # fmt: skip
     r"""$\min_\pi\sum_{ij}\pi_{ij}c_{ij}+\varepsilon\sum_{ij}\pi_{ij}(\log\pi_{ij}-1)$ over the plans with the row sums
     a = `source` and the column sums b = `target`, $\varepsilon$ = `regularisation`.
 
     One iteration makes the row sums right, $f_i=\varepsilon\big(\log a_i-\log\sum_je^{(g_j-c_{ij})/\varepsilon}\big)$,
-    and then the column sums, likewise; it stops where the row sums are off by at most `tolerance` in $L^1$, by default
-    1e-9, in single precision 1e-5. (Rounding leaves errors of some max c/ε units in the last place.) `cost`,
-    shape (n, m); `source`, shape (n,), and `target`, shape (m,), probabilities, by default uniform. Everything stays in
-    logarithms, so that a small $\varepsilon$ is slow but no underflow. Raises `ValueError` where `iterations` are not
-    enough, and for input as in `transport`. Source: Cuturi, Sinkhorn distances (2013).
+    and then the column sums, likewise. With a `relaxation` $\omega$ from above 0 to below 2, each potential moves
+    $\omega$ times as far; None chooses $\omega=2/(1+\sqrt{1-\theta})$ from the rate $\theta$ of the errors so far. It
+    stops where row sums and column sums are off by at most `tolerance` in $L^1$, by default 1e-9, in single precision
+    1e-5. (Rounding leaves errors of some max c/ε units in the last place.)
+
+    `cost`, shape (..., n, m): leading axes are problems of their own; `source`, shape (..., n) or (n,), and `target`,
+    shape (..., m) or (m,), probabilities, by default uniform; `start`, shape (..., m) or (m,), a potential of the
+    target to begin with (default: zero). A small $\varepsilon$ is slow but no underflow: scalings that grow large are
+    absorbed into the kernel. Raises `ValueError` where `iterations` are not enough, and for input as in `transport`.
+    Source: Cuturi, Sinkhorn distances (2013); Schmitzer, Stabilized sparse scaling algorithms (2019); Thibault et al.,
+    Overrelaxed Sinkhorn-Knopp algorithm (2021).
     """
-    cost = tensor(cost, "cost", ndim=2)
-    epsilon = positive(regularisation, "regularisation")
-    usual = 1e-5 if cost.dtype == torch.float32 else 1e-9
+    cost = tensor(cost, "cost")
+    if cost.ndim < 2:
+        fail("cost", "shape (..., n, m)", f"shape {tuple(cost.shape)}")
+    epsilon, usual = positive(regularisation, "regularisation"), 1e-5 if cost.dtype == torch.float32 else 1e-9
     tolerance = usual if tolerance is None else positive(tolerance, "tolerance")
-    a, b = (weights(one, size, name).to(cost) for one, size, name in zip(
-        (source, target), cost.shape, ("source", "target"), strict=True))  # fmt: skip
-    scaled, log_a, log_b = cost / epsilon, a.log(), b.log()
-    g, errors = torch.zeros_like(b), []
-    for _ in range(count(iterations, "iterations")):
-        f = log_a - (g - scaled).logsumexp(1)
-        g = log_b - (f[:, None] - scaled).logsumexp(0)
-        errors.append(((f + (g - scaled).logsumexp(1)).exp() - a).abs().sum())
-        if errors[-1] <= tolerance:
-            plan = (f[:, None] + g - scaled).exp()
-            return Entropic(plan, (plan * cost).sum(), epsilon * f, epsilon * g, torch.stack(errors))
-    wanted = f"enough for row sums within {tolerance:g}"
-    fail("iterations", wanted, f"{iterations}, which leave {errors[-1].item():.2g}")
+    a, b = (
+        _law(one, (*cost.shape[:-2], size), name).to(cost)
+        for one, size, name in zip((source, target), cost.shape[-2:], ("source", "target"), strict=True)
+    )
+    g = _fitting(torch.zeros_like(b) if start is None else start, b.shape, "start").to(cost) / epsilon
+    kernel = _Table(cost, epsilon, a, b, g)
+    errors = _scale(kernel, a, b, tolerance, count(iterations, "iterations"), _relaxation(relaxation))
+    plan = kernel.plan()
+    return Entropic(plan, (plan * cost).sum((-2, -1)), epsilon * kernel.f, epsilon * kernel.g, errors)
+
+
+def sinkhorn_points(
+    points, target_points, regularisation, source=None, target=None,
+    *, tolerance=1e-6, iterations=10_000, relaxation=1.0,
+):  # fmt: skip
+    r"""The potentials of `sinkhorn` for the cost $|x_i-y_j|^2$ between points, without its table: memory is
+    proportional to n + m.
+
+    `points` x, shape (n,) or (n, d), and `target_points` y, shape (m,) or (m, d); the rest as in `sinkhorn`. Returns f,
+    shape (n,), g, shape (m,), and the errors after each iteration, in double precision on the device of the points. The
+    sums over pairs are those of `gaussian_sum` with $2h^2=\varepsilon$. Raises `ValueError` for input as in `sinkhorn`,
+    and where $e^{f/\varepsilon}$ or $e^{g/\varepsilon}$ goes beyond 1e150: where costs are some hundred times
+    $\varepsilon$.
+    """
+    x, y = (one.double() for one in located(points, target_points, "target_points"))
+    moderate(x, "points")
+    moderate(y, "target_points")
+    epsilon, tolerance = positive(regularisation, "regularisation"), positive(tolerance, "tolerance")
+    a, b = weights(source, len(x), "source").to(x), weights(target, len(y), "target").to(y)
+    least = 2 * (1e-14 * max(x.abs().max().item(), y.abs().max().item())) ** 2
+    if epsilon < least:
+        fail("regularisation", f"at least {least:.2g}, for points as far from zero as these", epsilon)
+    kernel = _Gaussian(x, y, epsilon, a, b)
+    errors = _scale(kernel, a, b, tolerance, count(iterations, "iterations"), _relaxation(relaxation))
+    return epsilon * kernel.f, epsilon * kernel.g, errors
+
+
+def _scale(kernel, a, b, tolerance, iterations, omega):
+    """Scalings u and v of the rows and columns of the kernel until its sums are a and b; the errors on the way."""
+    adaptive, omega = omega is None, None if omega == 1 else omega  # None: plain
+    u, v, columns = torch.ones_like(a), torch.ones_like(b), b
+    rows = kernel.times(v)
+    errors, since = [(rows - a).abs().sum(-1)] if kernel.begun else [], 0
+    while not errors or not errors[-1].max().item() <= tolerance:
+        if len(errors) == iterations:
+            left = f"{iterations}, which leave {errors[-1].max():.2g}"
+            fail("iterations", f"enough for row sums within {tolerance:g}", left)
+        if max(u.max().item(), v.max().item()) > LARGE and kernel.absorb(u, v):
+            u, v = torch.ones_like(a), torch.ones_like(b)
+            rows = kernel.times(v)
+        if adaptive and since > WINDOW:
+            omega, since = _faster(1.0 if omega is None else omega, errors[-1], errors[-1 - WINDOW]), 0
+        u = _moved(u, a, rows, omega)
+        columns = kernel.transposed(u)
+        v = _moved(v, b, columns, omega)
+        rows, since = kernel.times(v), since + 1
+        errors.append((u * rows - a).abs().sum(-1))
+        if omega is not None:
+            errors[-1] += (v * columns - b).abs().sum(-1)
+        if not errors[-1].max().item() < math.inf:
+            fail("regularisation", "one for which the scalings are finite numbers", kernel.epsilon)
+    kernel.absorb(u, _moved(v, b, columns))
+    return torch.stack(errors)
+
+
+def _moved(scaling, wanted, sums, omega=None):
+    """The scaling with which the sums would be as wanted, or `omega` times as far on a logarithmic scale."""
+    right = wanted / sums.clamp_min(torch.finfo(sums.dtype).tiny)
+    return right if omega is None else torch.where(wanted > 0, scaling * (right / scaling) ** omega, 0.0)
+
+
+def _faster(omega, error, before):
+    r"""$\omega=2/(1+\sqrt{1-\theta})$ with the rate $\theta$ of the plain iteration, which follows from that of the
+    relaxed one, $\lambda$, by $(\lambda+\omega-1)^2=\lambda\omega^2\theta$ as long as $\lambda>\omega-1$ (Young)."""
+    rate = ((error / before) ** (1 / WINDOW))[..., None]
+    plain = ((rate + omega - 1) ** 2 / (rate * omega**2)).clamp(0, 1 - 1e-6)
+    best = 2 / (1 + (1 - plain).sqrt())
+    return torch.where(rate >= 1, 1.0, torch.where(rate > omega - 1, best, omega))
+
+
+class _Table:
+    """The kernel $e^{f_i+g_j-c_{ij}/\\varepsilon}$: one plain iteration has been made
+    in logarithms, so that neither a row nor a column underflows."""
+
+    begun = True
+
+    def __init__(self, cost, epsilon, a, b, g):
+        self.scaled, self.epsilon = cost / epsilon, epsilon
+        self.f = a.log() - (g[..., None, :] - self.scaled).logsumexp(-1)
+        self.g = b.log() - (self.f[..., None] - self.scaled).logsumexp(-2)
+        self.table = self.plan()
+
+    def plan(self):
+        return (self.f[..., None] + self.g[..., None, :] - self.scaled).exp()
+
+    def times(self, v):
+        return (self.table @ v[..., None])[..., 0]
+
+    def transposed(self, u):
+        return (u[..., None, :] @ self.table)[..., 0, :]
+
+    def absorb(self, u, v):
+        self.f, self.g = self.f + u.log(), self.g + v.log()
+        self.table = self.plan()
+        return True
+
+
+class _Gaussian:
+    """The kernel $e^{-|x_i-y_j|^2/\\varepsilon}$, whose products are Gaussian sums."""
+
+    begun = False
+
+    def __init__(self, x, y, epsilon, a, b):
+        self.x, self.y, self.epsilon, self.h = x, y, epsilon, math.sqrt(epsilon / 2)
+        self.f, self.g = torch.zeros_like(a), torch.zeros_like(b)
+
+    def times(self, v):
+        return self._sum(self.x, self.y, v)
+
+    def transposed(self, u):
+        return self._sum(self.y, self.x, u)
+
+    def _sum(self, points, data, scaling):
+        if not scaling.max().item() <= MODERATE:
+            fail("regularisation", f"one for which the scalings stay below {MODERATE:g}", self.epsilon)
+        return gaussian_sum(points, data, self.h, scaling)
+
+    def absorb(self, u, v):
+        self.f, self.g = u.log(), v.log()
+        return False
+
+
+def _relaxation(value):
+    if value is None:
+        return None
+    omega = number(value, "relaxation", "a number from above 0 to below 2, or None")
+    if not 0 < omega < 2:
+        fail("relaxation", "a number from above 0 to below 2, or None", omega)
+    return omega
+
+
+def _fitting(value, shape, name):
+    value = tensor(value, name)
+    if value.shape not in (shape, shape[-1:]):
+        fail(name, f"shape {tuple(shape)} or {tuple(shape[-1:])}", f"shape {tuple(value.shape)}")
+    return value.expand(shape)
+
+
+def _law(value, shape, name):
+    """`value` as probability vectors of this shape; uniform ones where it is None."""
+    if value is None:
+        return torch.full(shape, 1 / shape[-1], dtype=torch.float64)
+    value = _fitting(value, shape, name).double()
+    not_negative(value, name)
+    sums = value.sum(-1, keepdim=True)
+    if ((sums - 1).abs() > 1e-6).any():
+        fail(name, "numbers that sum to 1", f"sums {sums.flatten().tolist()[:8]}")
+    return value / sums
 
 
 def rounded(plan, source=None, target=None):
