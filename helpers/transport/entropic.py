@@ -7,7 +7,7 @@ import torch
 
 from helpers.densities.sums.gauss import gaussian_sum
 from helpers.transport.exact import weights
-from helpers.validation import MODERATE, alike, count, fail, located, moderate, not_negative, number, positive, tensor
+from helpers.validation import MODERATE, count, fail, located, moderate, not_negative, number, positive, tensor
 
 __all__ = ["Entropic", "hilbert_diameter", "rounded", "sinkhorn", "sinkhorn_points"]
 
@@ -18,8 +18,8 @@ LARGE = 1e30  # scalings beyond it go into the kernel
 @dataclass(frozen=True, eq=False)
 class Entropic:
     r"""A plan $\pi_{ij}=e^{(f_i+g_j-c_{ij})/\varepsilon}$, its transport cost `value` $=\sum\pi_{ij}c_{ij}$, its
-    potentials $f$ of the `source` and $g$ of the `target`, the `errors` of its row sums and its column sums in $L^1$,
-    added up, after each iteration; in the end its column sums are exact."""
+    potentials $f$ of the `source` and $g$ of the `target`, -inf at points without mass, the `errors` of its row sums
+    and its column sums in $L^1$, added up, after each iteration; in the end its column sums are exact."""
 
     plan: torch.Tensor
     value: torch.Tensor
@@ -236,9 +236,10 @@ def hilbert_diameter(cost, regularisation):
     r"""$\Delta=\max_{ijkl}\frac{c_{il}+c_{kj}-c_{ij}-c_{kl}}{\varepsilon}$, the diameter in Hilbert's metric of what
     $K=e^{-c/\varepsilon}$ makes of all positive vectors; an iteration of `sinkhorn` contracts by $\tanh^2(\Delta/4)$.
 
-    `cost`, shape (n, m). Source: Birkhoff, Extensions of Jentzsch's theorem (1957); Franklin and Lorenz (1989).
+    `cost`, shape (n, m). Raises `ValueError` for other shapes and a `regularisation` of zero or less. Source: Birkhoff,
+    Extensions of Jentzsch's theorem (1957); Franklin and Lorenz (1989).
     """
-    cost, epsilon = alike(cost=cost)[0], positive(regularisation, "regularisation")
-    tensor(cost, "cost", ndim=2)
-    between = cost[:, None] - cost[None]
-    return (between.amax(-1) - between.amin(-1)).max() / epsilon
+    cost, epsilon = tensor(cost, "cost", ndim=2), positive(regularisation, "regularisation")
+    unit = cost.abs().max().clamp_min(torch.finfo(cost.dtype).tiny)  # so that no difference overflows
+    spans = [(apart.amax(1) - apart.amin(1)).max() for apart in (cost / unit - row for row in cost / unit)]
+    return torch.stack(spans).max() / epsilon * unit

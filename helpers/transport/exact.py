@@ -37,7 +37,8 @@ def transport(cost, source=None, target=None):
     the column sums `target`, and its dual, $\max_{f,g}\sum_i a_if_i+\sum_j b_jg_j$ subject to $f_i+g_j\le c_{ij}$.
 
     `cost`, shape (n, m); `source`, shape (n,), and `target`, shape (m,), probabilities, by default uniform. Solved in
-    double precision by POT's network simplex; the result is on the device of `cost`. Raises `ValueError` for weights
+    double precision by POT's network simplex: differences below some 1e-15 of the largest cost are lost on it. The
+    result is in double precision, on the device of `cost`. Raises `ValueError` for weights
     that are negative or do not sum to one, for other shapes, and where the simplex gives up. Source: Mikayelyan, the
     Earth-Mover distance; Kantorovich (1942).
     """
@@ -72,13 +73,16 @@ def lipschitz_extension(points, support, values, constant=1.0):
 
     `points`, shape (m,) or (m, d); `support`, shape (n,) or (n, d); `values`, shape (n,); K = `constant`. Distances are
     Euclidean. Returns shape (m,). Raises `ValueError` for other shapes, and for values that rise faster than K between
-    two points of the support. Source: McShane, Extension of range of functions (1934).
+    two points of the support, by more than rounding. Source: McShane, Extension of range of functions (1934).
     """
     points, support = located(points, support, "support")
-    values, constant = tensor(values, "values", shape=(len(support),)).to(support), positive(constant, "constant")
+    values, constant = tensor(values, "values", shape=(len(support),)), positive(constant, "constant")
+    slack = 1e-5 if torch.float32 in (support.dtype, values.dtype) else 1e-9
+    kind = torch.promote_types(points.dtype, support.dtype)
+    points, support, values = points.to(kind), support.to(kind), values.to(support.device, kind)
     apart = torch.cdist(support, support, compute_mode="donot_use_mm_for_euclid_dist")
     excess = (values[:, None] - values).abs() - constant * apart
     scale = values.abs().max().clamp_min(constant * apart.max())
-    not_negative(1e-9 * scale - excess, f"values (slopes of at most {constant:g} on the support; what is left of it)")
+    not_negative(slack * scale - excess, f"values (slopes of at most {constant:g} on the support; what is left of it)")
     distance = torch.cdist(points, support, compute_mode="donot_use_mm_for_euclid_dist")
     return (values + constant * distance).min(1).values

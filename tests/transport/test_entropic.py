@@ -40,6 +40,7 @@ def test_no_underflow_where_costs_are_large():
 
 def test_points_without_mass_have_none():
     found = sinkhorn([[0.0, 1.0], [2.0, 0.0]], 0.5, [1.0, 0.0])
+    assert found.source[1] == -torch.inf
     assert torch.equal(found.plan[1], torch.zeros(2, dtype=torch.float64))
     assert not found.plan.isnan().any()
 
@@ -141,3 +142,6 @@ def test_the_diameter_is_the_largest_cross_ratio(normal):
         for i in range(4) for j in range(3) for k in range(4) for m in range(3)
     )  # fmt: skip
     assert hilbert_diameter(cost, epsilon).item() == pytest.approx(largest.log().item())
+    assert hilbert_diameter([[1e308], [-1e308]], 1.0) == 0
+    assert hilbert_diameter([[1e308, 0.0], [-1e308, 0.0]], 1e10).item() == pytest.approx(2e298)
+    assert hilbert_diameter([[0, 0], [0, 0]], 1e-300) == 0

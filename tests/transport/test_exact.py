@@ -38,6 +38,14 @@ def test_equal_weights_want_the_best_permutation(normal):
     assert transport(cost).value.item() == pytest.approx(best, abs=1e-12)
 
 
+def test_prices_are_admissible_at_points_without_mass_too(normal):
+    for number in range(20):
+        cost, a, b = normal(f"cost {number}", 6, 5), normal(f"a {number}", 6), normal(f"b {number}", 5)
+        a, b = a.clamp_min(0) + torch.eye(6)[0], b.clamp_min(0) + torch.eye(5)[0]
+        found = transport(cost, a / a.sum(), b / b.sum())
+        assert (found.source[:, None] + found.target - cost).max() <= 1e-12
+
+
 def test_points_without_mass_are_left_alone():
     found = transport([[0.0, 9.0], [5.0, 5.0]], [1.0, 0.0], [1.0, 0.0])
     assert found.value == 0
@@ -82,6 +90,14 @@ def test_an_extension_keeps_values_and_slope(normal, dimension):
     apart = (points[:, None] - points).norm(dim=-1)
     assert ((found[:, None] - found).abs() <= 2 * apart + 1e-12).all()
     assert (found >= 2 * points.norm(dim=1) - 1e-9).all()
+
+
+@pytest.mark.parametrize("number", range(50))
+def test_an_extension_in_single_precision(normal, number):
+    support = normal(f"support {number}", 30, 2)
+    values = 1.7 * (support - support[0]).norm(dim=1)
+    found = lipschitz_extension(support, support.float(), values.float(), 1.7)
+    torch.testing.assert_close(found, values, rtol=0, atol=1e-5)
 
 
 def test_values_that_rise_too_fast_cannot_be_extended():

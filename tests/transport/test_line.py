@@ -44,12 +44,31 @@ def test_a_shift_costs_its_length():
     assert wasserstein([0.0, 0.0], [1e200, 1e200], 3).item() == pytest.approx(1e200)
 
 
+@pytest.mark.parametrize("p", [1, 2, 7, 30, 300])
+def test_rounded_levels_and_points_without_mass_count_for_nothing(p):
+    assert wasserstein([0.0, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0, 2.0, 2.0], p) == 0
+    tenths = [0.1] * 10
+    assert wasserstein([0.0] * 10 + [1e9], [1.0], p, [*tenths, 0.0], [1.0]).item() == pytest.approx(1, rel=1e-14)
+    assert wasserstein([-1e9] + [0.0] * 10, [1.0], p, [0.0, *tenths], [1.0]).item() == pytest.approx(1, rel=1e-14)
+    points = torch.arange(10_000.0).double()
+    shares = torch.full((10_000,), 1e-4, dtype=torch.float64)
+    assert wasserstein(points, points.repeat_interleave(3), p, shares, shares.repeat_interleave(3) / 3) == 0
+
+
+def test_single_precision_keeps_its_levels(normal):
+    x, y = normal("x", 30_000), normal("y", 29_000) + 1
+    single = wasserstein(x.float(), y.float(), 2)
+    assert single.dtype == torch.float32
+    assert single.item() == pytest.approx(wasserstein(x, y, 2).item(), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
         (([1.0], [2.0], 0.5), "p"),
         (([1.0, float("inf")], [2.0]), "x"),
         (([[1.0]], [2.0]), "x, y"),
+        (([1.7e308], [-1.7e308]), "x, y"),
         (([1.0, 2.0], [2.0], 1, [0.5, 0.6]), "x_weights"),
         (([1.0, 2.0], [2.0], 1, [1.5, -0.5]), "x_weights"),
         (([1.0, 2.0], [2.0], 1, None, [0.5, 0.5]), "y_weights"),
