@@ -1,5 +1,6 @@
 """The margins of every check under many seeds: each chapter as plain Python, one process a run, no kernel."""
 
+import math
 import multiprocessing
 import os
 import time
@@ -98,7 +99,8 @@ class Margin:
     """A share of a check over all seeds: how much of its tolerance it `used`, or how near a rival came to surviving.
 
     `share` is the largest over the seeds, under `seed`. Where the distance is in standard errors, `chance` is the
-    probability that a build fails here, from the number of components and the normal tail; elsewhere it is None.
+    probability that a build fails here, from the number of components or of replicates and the normal tail; elsewhere
+    it is None.
     """
 
     check: str
@@ -127,18 +129,33 @@ def margins(found):
         if noisy and first["relation"] == "equals":
             chance = 2 * first["cases"] * stats.norm.sf(SIGMAS)
         elif noisy:
-            chance = _short_of(SIGMAS, [record["distance"] for _, record in entries])
+            chance = _short_of(SIGMAS, [record["distance"] for _, record in entries], first["replicates"])
         yield Margin(check, "", *max(used), chance)
         for position, rival in enumerate(first["rivals"]):
             of = [(record["rivals"][position], seed) for seed, record in entries]
             near = max((one["near"], seed) for one, seed in of)
-            chance = _short_of(2 * SIGMAS, [one["distance"] for one, _ in of]) if noisy else None
+            chance = _short_of(2 * SIGMAS, [one["distance"] for one, _ in of], first["replicates"]) if noisy else None
             yield Margin(check, rival["name"], *near, chance)
 
 
-def _short_of(wanted, scores):
-    """The probability that a score with the mean of these, and a standard error of one, falls short of `wanted`."""
-    return float(stats.norm.sf(np.mean(np.abs(scores)) - wanted))
+def _short_of(wanted, scores, parts):
+    r"""The probability that a score with the mean of these falls short of `wanted`, for replicates with these `parts`.
+
+    A score varies by one around its mean; far from zero, and with few replicates, by less, see `_spread`, but by no
+    less than these scores do.
+    """
+    mean = float(np.mean(np.abs(scores)))
+    own = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
+    return float(stats.norm.sf((mean - wanted) / min(1.0, max(own, _spread(mean, parts[2] - 1)))))
+
+
+def _spread(score, degrees):
+    r"""The standard deviation of a score around this mean: of `normal_score` of a $t$ with variance $1+t^2/2\nu$, from
+    the slope $c^2t/(z(1+t^2/\nu))$ of the score $z$ there, $c=\frac{8\nu+1}{8\nu+3}$."""
+    size = (8 * degrees + 1) / (8 * degrees + 3)
+    square = degrees * math.expm1((score / size) ** 2 / degrees)
+    slope = size**2 * math.sqrt(square) / (score * (1 + square / degrees))
+    return slope * math.sqrt(1 + square / (2 * degrees))
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ def found(**changes):
     return [Run("part/one", 0, [record()]), Run("part/one", 1, [record(**changes)])]
 
 
-def noisy(cases, distance, rival, relation="equals"):
+def noisy(cases, distance, rival, relation="equals", number=10**6):
     rivals = [{"name": "b", "near": 0.1, "distance": rival}]
+    parts = np.full(cases, distance), np.ones(cases), number
     return record(unit="standard errors", agreement="statistical", cases=cases, distance=distance, rivals=rivals,
-                  relation=relation)  # fmt: skip
+                  relation=relation, replicates=parts)  # fmt: skip
 
 
 def test_sound_margins_keep_the_rules():
@@ -85,6 +86,22 @@ def test_the_chance_of_a_false_alarm_is_that_of_the_normal_tail():
 def test_the_chance_that_an_order_is_missed_is_that_of_its_mean_score(score, chance):
     check = next(seeds.margins([Run("part/one", 0, [noisy(1, score, -40.0, "above")])]))
     assert check.chance == pytest.approx(chance, rel=1e-2)
+
+
+@pytest.mark.parametrize(("number", "effect"), [(48, 6.0), (48, 1.9), (400, 0.6)])
+def test_the_score_of_few_replicates_varies_by_less_than_one(number, effect):
+    values = np.random.default_rng(3).normal(effect, size=(number, 4000))
+    scores = replicates(values).score(0.0)
+    assert seeds._spread(scores.mean(), number - 1) == pytest.approx(scores.std(), rel=0.05)
+
+
+def test_few_replicates_are_safer_than_their_score_says_unless_the_seeds_say_otherwise():
+    def chance(scores):
+        found = [Run("part/one", seed, [noisy(1, one, -40.0, "above", 48)]) for seed, one in enumerate(scores)]
+        return next(seeds.margins(found)).chance
+
+    assert chance([9.0]) < 1e-9
+    assert chance([8.0, 9.0, 10.0]) == pytest.approx(3.17e-5, rel=1e-2)
 
 
 def models(shared, number=100, runs=12):

@@ -192,10 +192,16 @@ def importance_weighted(model, x, noise):
 def _input(model, x, noise):
     weights = instance(model, "model", Autoencoder).encoder.weights[0]
     x, noise = (tensor(tensor(one, name).to(weights), name) for one, name in ((x, "x"), (noise, "noise")))
-    wanted = f"shape (n, {model.pixels}) or ({model.models}, n, {model.pixels})"
-    if x.ndim not in (2, 3) or x.shape[-1] != model.pixels or (x.ndim == 3 and x.shape[0] != model.models):
-        fail("x", wanted, f"shape {tuple(x.shape)}")
+    x = _data(model, x, "x")
     return x, tensor(noise, "noise", shape=(model.models, None, x.shape[-2], model.latent))
+
+
+def _data(model, x, name):
+    """The tensor `x` as data that all models share, or of which each gets its own."""
+    if x.ndim not in (2, 3) or x.shape[-1] != model.pixels or (x.ndim == 3 and x.shape[0] != model.models):
+        wanted = f"shape (n, {model.pixels}) or ({model.models}, n, {model.pixels})"
+        fail(name, wanted, f"shape {tuple(x.shape)}")
+    return x
 
 
 def _codes(model, x, noise):
@@ -221,30 +227,31 @@ class Training:
     ($\beta=1$) of `held_out` is measured, always with the same noise, and the weights of a model are kept where it is
     the best so far.
 
-    `data` and `held_out`, shape (n, pixels), are kept in memory in the precision of the model; the model is moved to
-    the device of `data`, and all randomness comes from `generator(name)` of `helpers.randomness` on that device. On
-    the CPU a run that was saved and resumed, see `state_dict`, is the very run that was not. Raises `ValueError` for
-    data of another shape or not finite, and settings out of range; `run` raises `RuntimeError` where a bound is no
-    longer finite. Source: Scornet, (103), (104); Kingma and Welling (2014), algorithm 1.
+    `data` and `held_out`, shape (n, pixels), or (models, n, pixels) where each model gets its own, are kept in memory
+    in the precision of the model; the model is moved to the device of `data`, and all randomness comes from
+    `generator(name)` of `helpers.randomness` on that device. On the CPU a run that was saved and resumed, see
+    `state_dict`, is the very run that was not. Raises `ValueError` for data of another shape or not finite, and
+    settings out of range; `run` raises `RuntimeError` where a bound is no longer finite. Source: Scornet, (103), (104);
+    Kingma and Welling (2014), algorithm 1.
     """
 
     def __init__(
         self, model, data, held_out, *, name, batch=128, rate=1e-3, samples=1, penalty=1.0, jitter=0.0
     ):  # fmt: skip
         instance(model, "model", Autoencoder)
-        data = tensor(data, "data", shape=(None, model.pixels))
+        data = _data(model, tensor(data, "data"), "data")
+        held_out = _data(model, tensor(held_out, "held_out"), "held_out")
         self.name, self.model = name, model.to(data.device)
         weights = model.encoder.weights[0]
-        self.data, held_out = data.to(weights.dtype), tensor(held_out, "held_out", shape=(None, model.pixels))
-        self.held_out = held_out.to(weights)
-        self.batch, self.samples = min(count(batch, "batch"), len(data)), count(samples, "samples")
+        self.data, self.held_out = data.to(weights.dtype), held_out.to(weights)
+        self.batch, self.samples = min(count(batch, "batch"), data.shape[-2]), count(samples, "samples")
         penalty, jitter = tensor(penalty, "penalty").to(weights), tensor(jitter, "jitter", ndim=0)
         if penalty.ndim and penalty.shape != (model.models,):
             fail("penalty", f"a number, or shape ({model.models},)", f"shape {tuple(penalty.shape)}")
         not_negative(jitter, "jitter")
         self.penalty, self.jitter = penalty.expand(model.models)[:, None], jitter.item()
         self.generator = named_generator(name, data.device)
-        self.held_noise = model.noise(1, len(held_out), named_generator(f"{name}: held out", data.device))
+        self.held_noise = model.noise(1, held_out.shape[-2], named_generator(f"{name}: held out", data.device))
         self.optimiser = torch.optim.Adam(model.parameters(), lr=positive(rate, "rate"), fused=True)
         self.history = {"training": weights.new_empty(0, model.models), "held_out": weights.new_empty(0, model.models)}
         self._best = copy.deepcopy(model)
@@ -270,11 +277,13 @@ class Training:
     def _epoch(self):
         """One pass over the data; each model's mean bound, shape (models,)."""
         model, generator, data, models = self.model, self.generator, self.data, self.model.models
-        orders = [torch.randperm(len(data), generator=generator, device=data.device) for _ in range(models)]
+        n, rows = data.shape[-2], data.flatten(0, -2)
+        orders = [torch.randperm(n, generator=generator, device=data.device) for _ in range(models)]
+        orders = torch.stack([order + n * i for i, order in enumerate(orders)] if data.ndim == 3 else orders)
         total, parameters = data.new_zeros(models), list(model.parameters())
-        for index in torch.stack(orders).split(self.batch, -1):
+        for index in orders.split(self.batch, -1):
             size = index.shape[1]
-            x = data.index_select(0, index.flatten()).view(models, size, -1)
+            x = rows.index_select(0, index.flatten()).view(models, size, -1)
             if self.jitter:
                 x += self.jitter * torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
             noise = model.noise(self.samples, size, generator)
@@ -284,7 +293,7 @@ class Training:
             bound.backward(torch.full_like(bound, -1 / size))
             self.optimiser.step()
             total += bound.detach().sum(-1)
-        return total / len(data)
+        return total / n
 
     @torch.no_grad()
     def _score(self):

@@ -408,6 +408,23 @@ def test_a_larger_penalty_brings_the_codes_nearer_to_the_prior(normal):
     assert bound < 0.05 < free
 
 
+def test_copies_of_the_data_for_each_model_make_the_very_run_of_shared_ones(normal):
+    x, new, options = data(normal), data(normal, 9), {"name": "copies", "batch": 16, "jitter": 0.1}
+    shared = Training(autoencoder(), x, new, **options).run(3)
+    assert same(shared, Training(autoencoder(), x.expand(2, -1, -1), new.expand(2, -1, -1), **options).run(3))
+
+
+def test_each_model_learns_from_its_own_data_and_is_measured_on_its_own(normal):
+    x, new, options = data(normal), data(normal, 9), {"name": "own", "batch": 16, "rate": 0.01}
+    other = torch.stack([x, x + 1]), torch.stack([new, new + 1])
+    own, shared = (Training(autoencoder(), *pair, **options).run(3) for pair in (other, (x, new)))
+    for key, history in own.history.items():
+        assert torch.equal(history[:, 0], shared.history[key][:, 0])
+        assert not torch.isclose(history[:, 1], shared.history[key][:, 1]).any()
+    moved = Training(autoencoder(), x + 1, new + 1, **options).run(3)
+    assert torch.equal(moved.history["held_out"][:, 1], own.history["held_out"][:, 1])
+
+
 def test_jitter_is_uniform_and_new_each_time_and_for_the_training_alone():
     made = autoencoder(5, 1, (), deviation=1.0)
     with torch.no_grad():
@@ -541,10 +558,11 @@ def test_a_number_of_codes_that_is_none_is_named(samples, n, message):
     [
         ({"model": torch.nn.Linear(3, 3)}, "model: wanted an Autoencoder, got Linear"),
         ({"data": [[0.0, NAN, 0.0]]}, "data: wanted finite numbers, got nan"),
-        ({"data": [[0.0, 1.0]]}, r"data: wanted shape \(None, 3\) .*, got shape \(1, 2\)"),
-        ({"data": np.zeros((2, 4, 3))}, r"data: wanted shape \(None, 3\) .*, got shape \(2, 4, 3\)"),
+        ({"data": [[0.0, 1.0]]}, r"data: wanted shape \(n, 3\) or \(2, n, 3\), got shape \(1, 2\)"),
+        ({"data": np.zeros((3, 4, 3))}, r"data: wanted shape \(n, 3\) or \(2, n, 3\), got shape \(3, 4, 3\)"),
         ({"held_out": [[0.0, INF, 0.0]]}, "held_out: wanted finite numbers, got inf"),
-        ({"held_out": [0.0, 1.0, 2.0]}, r"held_out: wanted shape \(None, 3\) .*, got shape \(3,\)"),
+        ({"held_out": [0.0, 1.0, 2.0]}, r"held_out: wanted shape \(n, 3\) or \(2, n, 3\), got shape \(3,\)"),
+        ({"held_out": np.zeros((1, 4, 3))}, r"held_out: wanted shape \(n, 3\) or \(2, n, 3\), got shape \(1, 4, 3\)"),
         ({"name": ""}, "name: wanted a text that names the stream, got ''"),
         ({"batch": 0}, "batch: wanted a whole number of at least 1, got 0"),
         ({"rate": 0}, "rate: wanted a number above zero, got 0.0"),
