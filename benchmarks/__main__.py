@@ -37,12 +37,20 @@ def main():
     measured = run(selected)
     missed = [row.key for row in selected if harness.is_met(row, measured[row.key]) is False]
     print(f"Goals not met: {', '.join(missed) or 'none'}")
-    if len(selected) < len(rows):
-        print(f"{len(selected)} of {len(rows)} rows: {harness.RESULTS.name} stays as it is")
-        return
-    results = {"machine": report.machine(), "measured": measured}
+    keep(measured)
+
+
+def keep(measured):
+    """Write the tables of which every row is `measured` into the file of results; the others stay as they are."""
+    known = json.loads(harness.RESULTS.read_text(encoding="utf-8")) if harness.RESULTS.is_file() else {}
+    results, machine = {}, report.machine()
+    for module in harness.modules():
+        name, keys = harness.table(module), [row.key for row in module.ROWS]
+        whole = set(keys) <= set(measured)
+        results |= {name: known[name]} if not whole and name in known else {}
+        results |= {name: {"machine": machine, "measured": {key: measured[key] for key in keys}}} if whole else {}
+        print(f"{module.TITLE}: {f'measured on {machine}' if whole else 'not all of its rows, stays as it is'}")
     harness.RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"Written to {harness.RESULTS}, for {results['machine']}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,10 @@ from helpers.latent.markov import step as baum_welch
 from helpers.latent.mixture import start
 from helpers.latent.mixture import step as em_step
 from helpers.latent.variational import Autoencoder, Training
+from helpers.networks import MLP
 from helpers.randomness import generator
+from helpers.transport.critics import Game
+from helpers.transport.entropic import sinkhorn_points
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_name("gpu.json")
@@ -100,6 +103,46 @@ def chains(device, small):
     yield f"Baum-Welch step, {number} sequences of {length}, {states} states", taken, work, 4 * work * states, 0
 
 
+def plans(device, small):
+    """Entropic transport in space to an error of 1e-6, without the table of costs; two Gaussian sums an iteration."""
+    number = 1_000 if small else 100_000
+    x, y = random("plan x", device, number, 3), 0.8 * random("plan y", device, number, 3) + 0.3
+    regularisation = 0.05 * (x.square().sum(1).mean() + y.square().sum(1).mean()).item()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    begin = time.perf_counter()
+    errors = sinkhorn_points(x, y, regularisation, relaxation=None)[2]
+    iterations = len(errors) + errors[-1].item() * 0  # which waits for the device
+    taken, pairs = time.perf_counter() - begin, 2 * iterations * number**2
+    held = f", {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB" if device.type == "cuda" else ""
+    yield f"Sinkhorn, {number} × {number} points in space, {len(errors)} iterations{held}", taken, pairs, 10 * pairs, 0
+
+
+def games(device, small):
+    """Steps of many Wasserstein games at once, five of the critic to one of the generator, beside a single game."""
+    steps = 2 if small else 20
+
+    def begun(models):
+        pair = [
+            MLP(sizes, models, generator=generator(f"gpu: {sizes}")).to(device)
+            for sizes in ((2, 64, 64, 2), (2, 64, 64, 1))
+        ]
+
+        def draw(shape, random):
+            return torch.randn((*shape, 2), generator=random, device=device)
+
+        return Game(*pair, draw, name="gpu: game", constraint="penalty")
+
+    single = begun(1)
+    alone = seconds(lambda: single.run(steps), device, rounds=3) / steps
+    for models in (16,) if small else (16, 256, 1024):
+        many = begun(models)
+        taken = seconds(lambda many=many: many.run(steps), device, rounds=3) / steps
+        products = models * 64 * (2 * 64 + 64 * 64 + 64 * 2) * 2 * 3 * (5 * 5 + 3)
+        title = f"{models} Wasserstein games with gradient penalty at once, a step of batch 64"
+        yield title, taken, models, products, 0, alone * models / taken
+
+
 def plain(data, batch, steps):
     """One autoencoder as it is usually written: `nn.Sequential`, Adam, one model."""
     device = data.device
@@ -137,12 +180,12 @@ def rows(device, small):
     """All rows, each with its time, its rate and the share of the nearest limit of the card."""
     card = limits(device, 512 if small else 8192)
     found = []
-    for part in (sums, mixtures, chains, networks):
+    for part in (sums, mixtures, chains, plans, networks, games):
         for work, taken, units, operations, read, *faster in part(device, small):
-            single = part is networks
+            single = part in (networks, games)
             products = card["product, float32" if single else "product, float64"]
             floor = operations / products + read / card["bytes copied"]
-            if part is sums:
+            if part in (sums, plans):
                 floor += units / card["exp2, float64"]
             row = {"work": work, "seconds": taken, "rate": units / taken, "share": floor / taken}
             found.append(row | ({"faster": faster[0]} if faster else {}))

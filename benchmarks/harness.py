@@ -55,7 +55,7 @@ class Row:
 
 
 def modules():
-    """The modules of `benchmarks` that hold rows, by name."""
+    """The modules of `benchmarks` that hold rows, one for each table, in the order of their names."""
     paths = sorted(Path(__file__).parent.glob("*.py"))
     named = [path.stem for path in paths if re.search(r"^ROWS\b", path.read_text(encoding="utf-8"), re.MULTILINE)]
     return [importlib.import_module(f"benchmarks.{name}") for name in named]
@@ -64,6 +64,11 @@ def modules():
 def rows():
     """Every row, by its key."""
     return {row.key: row for module in modules() for row in module.ROWS}
+
+
+def table(module):
+    """The name of a module's table in the file of results."""
+    return module.__name__.rpartition(".")[2]
 
 
 def measure(row):

@@ -201,14 +201,19 @@ class Gpu(Generated):
 class Benchmarks(Generated):
     def lines(self, ledger):
         results = json.loads(harness.RESULTS.read_text(encoding="utf-8"))
-        yield from (f"All numbers of this page are of one run, on {results['machine']}.", "")
         for module in harness.modules():
-            yield from (f"## {module.TITLE}", "")
+            found = results[harness.table(module)]
+            yield from (
+                f"## {module.TITLE}",
+                "",
+                f"All numbers of this table are of one run, on {found['machine']}.",
+                "",
+            )
             yield from _table(report.HEAD, "28 18 26 8 14 6")
             for row in module.ROWS:
-                yield from _row(*report.cells(row, results["measured"][row.key]))
+                yield from _row(*report.cells(row, found["measured"][row.key]))
             yield from (":::", "")
-            yield from _missed(module.ROWS, results["measured"])
+            yield from _missed(module.ROWS, found["measured"])
 
 
 def _missed(rows, measured):

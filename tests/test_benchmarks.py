@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,8 +167,11 @@ def test_amounts_have_two_figures_and_are_written_out(quantity, value, text):
 @pytest.fixture
 def bench(monkeypatch, tmp_path):
     """Runs the command line over two rows that take no time; returns the file that it may write."""
-    rows = {key: replace(ROW, key=key) for key in ("sum-small", "sum-large", "tree")}
-    monkeypatch.setattr(harness, "rows", lambda: rows)
+    sums, trees = (
+        SimpleNamespace(__name__=f"benchmarks.{name}", TITLE=name.title(), ROWS=[replace(ROW, key=key) for key in keys])
+        for name, keys in (("sums", ("sum-small", "sum-large")), ("trees", ("tree",)))
+    )
+    monkeypatch.setattr(harness, "modules", lambda: [sums, trees])
     monkeypatch.setattr(harness, "measure", lambda row: MEASURED | {"value": 0.6 if row.key == "tree" else 0.4})
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(report, "machine", lambda: "a machine")
@@ -182,16 +186,29 @@ def bench(monkeypatch, tmp_path):
 
 def test_a_full_run_writes_what_it_found_and_where(bench, capsys):
     results = json.loads(bench().read_text(encoding="utf-8"))
-    assert results["machine"] == "a machine"
-    assert list(results["measured"]) == ["sum-small", "sum-large", "tree"]
+    assert {name: list(found["measured"]) for name, found in results.items()} == {
+        "sums": ["sum-small", "sum-large"],
+        "trees": ["tree"],
+    }
+    assert results["sums"]["machine"] == results["trees"]["machine"] == "a machine"
     assert "Goals not met: tree\n" in capsys.readouterr().out
 
 
-def test_a_partial_run_only_prints(bench, capsys):
-    assert not bench("sum").exists()
+def test_a_run_of_one_table_leaves_the_others(bench, capsys, monkeypatch):
+    before = json.loads(bench().read_text(encoding="utf-8"))
+    capsys.readouterr()
+    monkeypatch.setattr(report, "machine", lambda: "another machine")
+    after = json.loads(bench("sum").read_text(encoding="utf-8"))
+    assert after["trees"] == before["trees"]
+    assert after["sums"]["machine"] == "another machine"
     printed = capsys.readouterr().out
     assert printed.count("A sum") == 2
-    assert "Goals not met: none\n2 of 3 rows: results.json stays as it is" in printed
+    assert "Goals not met: none\nSums: measured on another machine\nTrees: not all of its rows" in printed
+
+
+def test_a_run_of_some_rows_only_prints(bench):
+    before = bench().read_text(encoding="utf-8")
+    assert bench("sum-small").read_text(encoding="utf-8") == before
 
 
 def test_a_key_that_no_row_has_is_refused(bench, capsys):
@@ -206,11 +223,13 @@ def test_keys_differ():
 
 
 def recorded():
-    return json.loads(harness.RESULTS.read_text(encoding="utf-8"))
+    """What was measured, by key, whatever the table."""
+    tables = json.loads(harness.RESULTS.read_text(encoding="utf-8")).values()
+    return {key: one for table in tables for key, one in table["measured"].items()}
 
 
 def test_the_results_are_those_of_the_rows():
-    measured = recorded()["measured"]
+    measured = recorded()
     assert list(measured) == list(harness.rows())
     for key, row in harness.rows().items():
         assert (measured[key]["work"], measured[key]["peer"]) == (row.work, row.peer)
@@ -218,16 +237,17 @@ def test_the_results_are_those_of_the_rows():
 
 
 def test_a_goal_that_was_missed_says_what_stands_in_the_way():
-    missed = [row for key, row in harness.rows().items() if harness.is_met(row, recorded()["measured"][key]) is False]
+    missed = [row for key, row in harness.rows().items() if harness.is_met(row, recorded()[key]) is False]
     assert [row.key for row in missed if not row.limit] == []
 
 
 def test_the_page_shows_every_row_and_the_machine():
     page = "\n".join(Benchmarks.lines(None, []))
     for key, row in harness.rows().items():
-        for cell in report.cells(row, recorded()["measured"][key]):
+        for cell in report.cells(row, recorded()[key]):
             assert f" - {cell}\n" in page
-    assert page.startswith(f"All numbers of this page are of one run, on {recorded()['machine']}.")
+    for table in json.loads(harness.RESULTS.read_text(encoding="utf-8")).values():
+        assert f"All numbers of this table are of one run, on {table['machine']}." in page
 
 
 def test_the_page_says_which_goals_were_missed_and_why(monkeypatch, tmp_path):
@@ -235,7 +255,7 @@ def test_the_page_says_which_goals_were_missed_and_why(monkeypatch, tmp_path):
     monkeypatch.setattr(harness, "modules", lambda: [density])
     monkeypatch.setattr(density, "ROWS", rows)
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "results.json")
-    results = {"machine": "a machine", "measured": {row.key: MEASURED for row in rows}}
+    results = {"density": {"machine": "a machine", "measured": {row.key: MEASURED for row in rows}}}
     harness.RESULTS.write_text(json.dumps(results), encoding="utf-8")
     page = "\n".join(Benchmarks.lines(None, []))
     assert "**Goals not met: 1.**\n\n- A sum, beside a peer: It sorts.\n" in page

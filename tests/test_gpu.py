@@ -18,7 +18,7 @@ def found():
 
 def test_every_row_has_a_time_a_rate_and_a_share_of_the_limit(found):
     assert json.loads(json.dumps(found)) == found
-    assert len(found["rows"]["rows"]) == 5
+    assert len(found["rows"]["rows"]) == 7
     for row in found["rows"]["rows"]:
         assert row["seconds"] > 0
         assert row["rate"] > 0

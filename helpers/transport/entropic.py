@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from helpers.densities.sums.gauss import gaussian_sum
-from helpers.transport.exact import weights
-from helpers.validation import MODERATE, count, fail, located, moderate, not_negative, number, positive, tensor
+from helpers.transport.marginals import fitting, marginal
+from helpers.validation import MODERATE, count, fail, located, moderate, number, positive, tensor
 
 __all__ = ["Entropic", "hilbert_diameter", "rounded", "sinkhorn", "sinkhorn_points"]
 
@@ -53,10 +53,10 @@ def sinkhorn(
     epsilon, usual = positive(regularisation, "regularisation"), 1e-5 if cost.dtype == torch.float32 else 1e-9
     tolerance = usual if tolerance is None else positive(tolerance, "tolerance")
     a, b = (
-        _law(one, (*cost.shape[:-2], size), name).to(cost)
+        marginal(one, (*cost.shape[:-2], size), name).to(cost)
         for one, size, name in zip((source, target), cost.shape[-2:], ("source", "target"), strict=True)
     )
-    g = _fitting(torch.zeros_like(b) if start is None else start, b.shape, "start").to(cost) / epsilon
+    g = fitting(torch.zeros_like(b) if start is None else start, b.shape, "start").to(cost) / epsilon
     kernel = _Table(cost, epsilon, a, b, g)
     errors = _scale(kernel, a, b, tolerance, count(iterations, "iterations"), _relaxation(relaxation))
     plan = kernel.plan()
@@ -80,7 +80,7 @@ def sinkhorn_points(
     moderate(x, "points")
     moderate(y, "target_points")
     epsilon, tolerance = positive(regularisation, "regularisation"), positive(tolerance, "tolerance")
-    a, b = weights(source, len(x), "source").to(x), weights(target, len(y), "target").to(y)
+    a, b = marginal(source, (len(x),), "source").to(x), marginal(target, (len(y),), "target").to(y)
     least = 2 * (1e-14 * max(x.abs().max().item(), y.abs().max().item())) ** 2
     if epsilon < least:
         fail("regularisation", f"at least {least:.2g}, for points as far from zero as these", epsilon)
@@ -193,25 +193,6 @@ def _relaxation(value):
     return omega
 
 
-def _fitting(value, shape, name):
-    value = tensor(value, name)
-    if value.shape not in (shape, shape[-1:]):
-        fail(name, f"shape {tuple(shape)} or {tuple(shape[-1:])}", f"shape {tuple(value.shape)}")
-    return value.expand(shape)
-
-
-def _law(value, shape, name):
-    """`value` as probability vectors of this shape; uniform ones where it is None."""
-    if value is None:
-        return torch.full(shape, 1 / shape[-1], dtype=torch.float64)
-    value = _fitting(value, shape, name).double()
-    not_negative(value, name)
-    sums = value.sum(-1, keepdim=True)
-    if ((sums - 1).abs() > 1e-6).any():
-        fail(name, "numbers that sum to 1", f"sums {sums.flatten().tolist()[:8]}")
-    return value / sums
-
-
 def rounded(plan, source=None, target=None):
     r"""A plan with exactly the row sums `source` and the column sums `target`, near to `plan`, shape (n, m).
 
@@ -224,7 +205,8 @@ def rounded(plan, source=None, target=None):
     plan = tensor(plan, "plan", ndim=2)
     if (plan < 0).any():
         fail("plan", "numbers of at least 0", plan.min().item())
-    a, b = weights(source, plan.shape[0], "source").to(plan), weights(target, plan.shape[1], "target").to(plan)
+    a, b = (marginal(one, (size,), name).to(plan) for one, size, name in zip(
+        (source, target), plan.shape, ("source", "target"), strict=True))  # fmt: skip
     plan = plan * (a / plan.sum(1).clamp_min(torch.finfo(plan.dtype).tiny)).clamp_max(1)[:, None]
     plan = plan * (b / plan.sum(0).clamp_min(torch.finfo(plan.dtype).tiny)).clamp_max(1)
     rows, columns = (a - plan.sum(1)).clamp_min(0), (b - plan.sum(0)).clamp_min(0)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import ot
 import torch
 
-from helpers.validation import alike, fail, located, not_negative, positive, probabilities, tensor
+from helpers.transport.marginals import marginal
+from helpers.validation import alike, fail, located, not_negative, positive, tensor
 
-__all__ = ["Transport", "c_transform", "lipschitz_extension", "transport", "weights"]
+__all__ = ["Transport", "c_transform", "lipschitz_extension", "transport"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +23,6 @@ class Transport:
     target: torch.Tensor
 
 
-def weights(value, number, name):
-    """`value` as a probability vector of this `number` of entries; the uniform one where it is None."""
-    if value is None:
-        return torch.full((number,), 1 / number, dtype=torch.float64)
-    value = probabilities(value, name)
-    if len(value) != number:
-        fail(name, f"a probability for each of {number} points", f"shape {tuple(value.shape)}")
-    return value.to(torch.float64) / value.to(torch.float64).sum()
-
-
 def transport(cost, source=None, target=None):
     r"""Kantorovich's problem, $\min_\pi\sum_{ij}\pi_{ij}c_{ij}$ over the plans $\pi\ge0$ with the row sums `source` and
     the column sums `target`, and its dual, $\max_{f,g}\sum_i a_if_i+\sum_j b_jg_j$ subject to $f_i+g_j\le c_{ij}$.
@@ -43,7 +34,8 @@ def transport(cost, source=None, target=None):
     Earth-Mover distance; Kantorovich (1942).
     """
     cost = tensor(cost, "cost", ndim=2)
-    a, b = weights(source, cost.shape[0], "source"), weights(target, cost.shape[1], "target")
+    a, b = (marginal(one, (size,), name) for one, size, name in zip(
+        (source, target), cost.shape, ("source", "target"), strict=True))  # fmt: skip
     table = cost.detach().cpu().to(torch.float64).contiguous().numpy()
     unit = 2.0 ** (math.frexp(abs(table).max())[1] - 1)  # the simplex takes numbers far from 1 for infeasible
     plan, log = ot.emd(a.cpu().numpy(), b.cpu().numpy(), table / unit, numItermax=10**8, log=True)
