@@ -7,7 +7,7 @@ import torch
 
 from helpers.densities.sums.gauss import gaussian_sum
 from helpers.transport.marginals import fitting, marginal
-from helpers.validation import MODERATE, count, fail, located, moderate, number, positive, tensor
+from helpers.validation import MODERATE, count, fail, located, moderate, number, positive, real, tensor
 
 __all__ = ["Entropic", "hilbert_diameter", "rounded", "sinkhorn", "sinkhorn_points"]
 
@@ -42,10 +42,10 @@ def sinkhorn(
 
     `cost`, shape (..., n, m): leading axes are problems of their own; `source`, shape (..., n) or (n,), and `target`,
     shape (..., m) or (m,), probabilities, by default uniform; `start`, shape (..., m) or (m,), a potential of the
-    target to begin with (default: zero). A small $\varepsilon$ is slow but no underflow: scalings that grow large are
-    absorbed into the kernel. Raises `ValueError` where `iterations` are not enough, and for input as in `transport`.
-    Source: Cuturi, Sinkhorn distances (2013); Schmitzer, Stabilized sparse scaling algorithms (2019); Thibault et al.,
-    Overrelaxed Sinkhorn-Knopp algorithm (2021).
+    target to begin with (default: zero), such as an earlier call has returned. A small $\varepsilon$ is slow but no
+    underflow: scalings that grow large are absorbed into the kernel. Raises `ValueError` where `iterations` are not
+    enough, and for input as in `transport`. Source: Cuturi, Sinkhorn distances (2013); Schmitzer, Stabilized sparse
+    scaling algorithms (2019); Thibault et al., Overrelaxed Sinkhorn-Knopp algorithm (2021).
     """
     cost = tensor(cost, "cost")
     if cost.ndim < 2:
@@ -56,7 +56,7 @@ def sinkhorn(
         marginal(one, (*cost.shape[:-2], size), name).to(cost)
         for one, size, name in zip((source, target), cost.shape[-2:], ("source", "target"), strict=True)
     )
-    g = fitting(torch.zeros_like(b) if start is None else start, b.shape, "start").to(cost) / epsilon
+    g = torch.zeros_like(b) if start is None else _potential(start, b) / epsilon
     kernel = _Table(cost, epsilon, a, b, g)
     errors = _scale(kernel, a, b, tolerance, count(iterations, "iterations"), _relaxation(relaxation))
     plan = kernel.plan()
@@ -191,6 +191,14 @@ def _relaxation(value):
     if not 0 < omega < 2:
         fail("relaxation", "a number from above 0 to below 2, or None", omega)
     return omega
+
+
+def _potential(start, b):
+    """`start` as a potential of the target, which at a point without mass may be, and becomes, -inf."""
+    start, empty = real(start, "start").to(b), b == 0
+    if start.shape in (b.shape, b.shape[-1:]):
+        start = torch.where(empty, start.clamp_min(0), start)
+    return torch.where(empty, -torch.inf, fitting(start, b.shape, "start"))
 
 
 def rounded(plan, source=None, target=None):

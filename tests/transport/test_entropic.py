@@ -95,6 +95,15 @@ def test_a_warm_start_is_a_start(problem):
     assert len(sinkhorn(cost, 0.05, a, b, start=cold.target).errors) == 1
     with pytest.raises(ValueError, match="^start: wanted shape"):
         sinkhorn(cost, 0.05, a, b, start=a)
+    empty = torch.tensor([0.0, 0.0, 0.1, 0.2, 0.3, 0.2, 0.2], dtype=torch.float64)
+    cold = sinkhorn(cost, 0.05, a, empty, iterations=100_000)
+    assert cold.target.isneginf().tolist() == [True, True] + 5 * [False]
+    again = sinkhorn(cost.expand(2, 9, 7), 0.05, a, empty, start=cold.target)
+    assert len(again.errors) == 1
+    torch.testing.assert_close(again.plan[1], cold.plan, rtol=0, atol=1e-9)
+    for start in (-torch.inf, torch.inf, torch.nan):
+        with pytest.raises(ValueError, match="^start: wanted finite"):
+            sinkhorn(cost, 0.05, a, empty, start=torch.full((7,), start))
 
 
 @pytest.mark.parametrize("omega", [0.0, 2.0, -1.0])
