@@ -1,7 +1,8 @@
 # make book   builds the book          make test     runs its tests          make pdf      prints the built book
 # make browser reads the built book in Chromium; make slow runs the chapters as Colab would, those that changed
 # make nightly as slow, every chapter, and holds each to its time; make clean forgets what has passed
-# make seeds   the margins of every check under 40 seeds, and whether its replicates are independent
+# make seeds   the margins of every check under 40 seeds, and whether its replicates are independent; goes on where it
+#              was stopped, and runs again only what changed
 # make gpu     on a machine with CUDA and PyTorch: tests, chapters, rows against the limits of the card
 # make bench   times the helpers beside other libraries; ROWS="line knn" takes the rows whose keys begin so
 

@@ -10,7 +10,7 @@ import sys
 
 from helpers.randomness import book_seed
 from press import address, ledger, pdf, seeds
-from press.execution import BUILD, execute
+from press.execution import BUILD, execute, fingerprint
 from press.notebooks import ROOT, chapters, contents, limit, name
 
 
@@ -35,12 +35,13 @@ def book():
 
 
 def try_seeds(numbers, wanted):
-    """Run the chapters whose names begin with a `wanted` word, or all, under each seed, and print their margins."""
+    """Run the chapters whose names begin with a `wanted` word, or all, under each seed, and print their margins; what
+    ran before, and has not changed since, is taken as it was."""
     paths = [path for path in chapters() if not wanted or name(path).startswith(tuple(wanted))]
     if not paths:
         raise SystemExit(f"chapters: wanted the beginning of a chapter's name, got {wanted}")
     found = []
-    for done in seeds.runs(paths, numbers):
+    for done in seeds.resumed(paths, numbers, BUILD / "seeds", fingerprint):
         found.append(done)
         print(f"  {len(found)} of {len(paths) * len(numbers)}: {done.chapter}, seed {done.seed}, ", end="")
         print(f"{done.seconds:.0f} s{', FAILED' if done.error else ''}", flush=True)

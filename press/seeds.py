@@ -1,12 +1,15 @@
 """The margins of every check under many seeds: each chapter as plain Python, one process a run, no kernel."""
 
+import hashlib
 import math
 import multiprocessing
 import os
+import pickle
 import time
 import traceback
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -85,9 +88,53 @@ def pool(workers):
 
 def runs(paths, seeds):
     """Every chapter under every seed, as many at a time as there are cores, each `Run` as soon as it is done."""
-    jobs = [(name(path), path, seed) for seed in seeds for path in paths]
-    with pool(os.cpu_count()) as workers:
-        yield from workers.imap_unordered(_run, jobs)
+    yield from _run_all([(name(path), path, seed) for seed in seeds for path in paths])
+
+
+def resumed(paths, seeds, folder, mark):
+    """As `runs`, but what earlier calls kept in `folder` comes first and is not run again.
+
+    A run is kept, unless it failed, under `mark(path)`, a text that says what decides how the chapter at `path` runs,
+    and under this module as it is; where either changed while it ran, it is not.
+    """
+    places = {(name(path), seed): folder / name(path) / f"{seed}.run" for seed in seeds for path in paths}
+    marks = {name(path): _mark(mark(path)) for path in paths}
+    waiting = []
+    for seed in seeds:
+        for path in paths:
+            kept = _kept(places[name(path), seed], marks[name(path)])
+            if kept:
+                yield kept
+            else:
+                waiting.append((name(path), path, seed))
+    at = {name(path): path for path in paths}
+    for done in _run_all(waiting):
+        if not done.error and _mark(mark(at[done.chapter])) == marks[done.chapter]:
+            _keep(done, places[done.chapter, done.seed], marks[done.chapter])
+        yield done
+
+
+def _mark(text):
+    return hashlib.sha256(text.encode() + Path(__file__).read_bytes()).digest()
+
+
+def _keep(done, place, mark):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    whole = place.with_suffix(".part")
+    whole.write_bytes(mark + pickle.dumps(done))
+    whole.replace(place)
+
+
+def _kept(place, mark):
+    """The `Run` that is kept at `place` under this `mark`, or None."""
+    found = place.read_bytes() if place.is_file() else b""
+    return pickle.loads(found.removeprefix(mark)) if found.startswith(mark) else None
+
+
+def _run_all(jobs):
+    if jobs:
+        with pool(os.cpu_count()) as workers:
+            yield from workers.imap_unordered(_run, jobs)
 
 
 def _run(job):

@@ -172,3 +172,44 @@ def test_a_chapter_runs_without_a_kernel_under_each_seed(tmp_path):
     assert abs(difference[0]) / error[0] == pytest.approx(abs(one.found[0]["distance"]), rel=1e-2)
     assert number == 400
     assert "ZeroDivisionError" in stopped.error
+
+
+def test_what_ran_before_is_not_run_again_unless_it_failed_or_changed(tmp_path, monkeypatch):
+    ran, paths = [], [tmp_path / "one.ipynb", tmp_path / "two.ipynb"]
+
+    def run_all(jobs):
+        for chapter, _, seed in jobs:
+            ran.append((chapter, seed))
+            yield Run(chapter, seed, [record()], "it disagrees" if (chapter, seed) == ("two", 1) else "", 3.0)
+
+    def resumed(marks, numbers=(0, 1)):
+        ran.clear()
+        found = list(seeds.resumed(paths, numbers, tmp_path / "kept", lambda path: marks[path.stem]))
+        assert sorted((each.chapter, each.seed) for each in found) == [(c, n) for c in ("one", "two") for n in numbers]
+        return found
+
+    monkeypatch.setattr(seeds, "name", lambda path: path.stem)
+    monkeypatch.setattr(seeds, "_run_all", run_all)
+    first = resumed({"one": "a", "two": "a"})
+    assert len(ran) == 4
+    again = resumed({"one": "a", "two": "a"})
+    assert ran == [("two", 1)]
+    assert sorted(map(repr, again)) == sorted(map(repr, first))
+    resumed({"one": "b", "two": "a"})
+    assert ran == [("one", 0), ("one", 1), ("two", 1)]
+    resumed({"one": "b", "two": "a"}, (0, 1, 2))
+    assert ran == [("two", 1), ("one", 2), ("two", 2)]
+
+
+def test_a_run_is_not_kept_where_the_chapter_changed_meanwhile(tmp_path, monkeypatch):
+    text = ["before"]
+
+    def run_all(jobs):
+        for chapter, _, seed in jobs:
+            text[0] += ", after"
+            yield Run(chapter, seed, [record()])
+
+    monkeypatch.setattr(seeds, "name", lambda path: path.stem)
+    monkeypatch.setattr(seeds, "_run_all", run_all)
+    list(seeds.resumed([tmp_path / "one.ipynb"], [0], tmp_path / "kept", lambda path: text[0]))
+    assert not list(tmp_path.rglob("*.run"))
