@@ -58,9 +58,10 @@ class Training:
     data and noise of its own, from `generator(name)` of `helpers.randomness` on the device of the critic. `rate` is
     the critic's rate of learning and, times `ratio`, the generator's; `momentum` is Adam's first decay. `history` holds
     the estimate on the critic's last batch of each step, before it moved, shape (steps, models). Both networks are
-    changed in place. A run that was saved and resumed, see `state_dict`, is the very run that was not. Raises
-    `ValueError` for settings out of range and data of another shape; `run` raises `RuntimeError` where a weight is no
-    longer finite. Source: Derkach, Variational Divergence Minimization; Nowozin, Cseke and Tomioka (2016).
+    changed in place. A part of a gradient that overflows counts as zero, so that a model that runs away stands still
+    and leaves the others alone. A run that was saved and resumed, see `state_dict`, is the very run that was not.
+    Raises `ValueError` for settings out of range and data of another shape; `run` raises `RuntimeError` where a weight
+    is no longer finite. Source: Derkach, Variational Divergence Minimization; Nowozin, Cseke and Tomioka (2016).
     """
 
     def __init__(
@@ -149,9 +150,12 @@ class Training:
 
     def _step(self, player, losses):
         """One step down of the generator, 0, or the critic, 1."""
-        self._optimisers[player].zero_grad()
+        optimiser = self._optimisers[player]
+        optimiser.zero_grad()
         losses.sum().backward()
-        self._optimisers[player].step()
+        for parameter in optimiser.param_groups[0]["params"]:
+            parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
+        optimiser.step()
 
     def state_dict(self):
         """All that a run depends on beyond its arguments, as tensors and plain data, for `torch.save`."""

@@ -113,7 +113,19 @@ def test_what_was_saved_and_resumed_is_the_very_run():
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_a_model_that_runs_away_is_named_and_the_others_go_on():
+def test_a_gradient_that_overflows_moves_nothing():
+    run, other = training(KL), training(KL)
+    with torch.no_grad():
+        run.critic.biases[-1][1] = 800.0
+    before = run.generator.weights[0].detach().clone()
+    run.run(1)
+    other.run(1)
+    torch.testing.assert_close(run.critic.weights[0][0], other.critic.weights[0][0], rtol=0, atol=0)
+    assert torch.equal(run.generator.weights[0][1], before[1])
+    assert all(one.isfinite().all() for one in run.critic.parameters())
+
+
+def test_weights_that_are_not_finite_are_named():
     run = training(TABLE["Pearson"])
     with torch.no_grad():
         run.critic.weights[0][1] = math.inf
