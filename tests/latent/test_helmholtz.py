@@ -119,6 +119,14 @@ def test_units_that_are_nearly_certain_keep_their_digits():
         torch.testing.assert_close(found, wanted, **EXACT)
 
 
+def test_the_laws_of_images_sum_to_one():
+    made, x = machine((12, 5, 3)), states(12)
+    one = torch.ones(2, dtype=torch.float64)
+    torch.testing.assert_close(log_evidence(made, x).exp().sum(-1), one, rtol=1e-12, atol=0)
+    star = log_bound(made, x) - 2 * log_normaliser(made)[:, None]
+    torch.testing.assert_close(star.exp().sum(-1), one, rtol=1e-12, atol=0)
+
+
 def test_blocks_change_nothing(monkeypatch):
     made, x = machine((4, 5, 3)), states(4)
     whole = [function(made, x) for function in (log_evidence, log_bound, elbo)]
