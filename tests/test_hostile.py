@@ -10,6 +10,8 @@ import inspect
 import math
 import pkgutil
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from helpers.randomness import generator
 
 FOUNDATIONS = {"cards", "checks", "claims", "device", "figures", "randomness", "validation"}  # of the book, no topic
 UNCHECKED = "looks? at the input|Nothing is checked|comes into a sum"  # so says the docstring of what is inside
-ANYTHING = {"analytic", "model of ascend"}  # taken as they are
+ANYTHING = {"analytic", "folder of images", "model of ascend"}  # taken as they are
 NUMBER_OR_TEXT = {"deviation"}
 RAGGED = {"axes"}  # vectors of any lengths
 INFINITE = {"log_emissions", "log_weights"}  # at -inf, what is impossible
@@ -43,6 +45,15 @@ def autoencoder():
 
 def critic(sizes=(1, 3, 1)):
     return MLP(sizes, 2, generator=random(), dtype=torch.float64)
+
+
+SCRATCH = tempfile.TemporaryDirectory()
+
+
+def mnist_folder():
+    folder = Path(SCRATCH.name)
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(bytes([0, 0, 8, 3] + [0, 0, 0, 2] * 3 + [9] * 8))
+    return folder
 
 
 def chain():
@@ -216,6 +227,8 @@ PAIR = {"y": [1.0, 0.0, 3.0, 2.5, -1.0]}
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
+    "adversarial.mnist.images": [{"folder": mnist_folder, "part": "test"}],
+    "adversarial.mnist.read": [{"path": lambda: mnist_folder() / "t10k-images-idx3-ubyte.gz"}],
     "adversarial.training.Training": [
         {
             "generator": lambda: critic((2, 3, 1)),
