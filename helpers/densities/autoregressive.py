@@ -144,7 +144,9 @@ def fit(data, mask, penalty=1.0):
 def _newton(data, mask, penalty):
     """Coefficients of shape (masks, d, 1 + d), the constant's first: a problem for each row, all of them in one go.
 
-    A step costs a product with all products of two features, which are formed once; rows that have arrived leave."""
+    A step costs a product with all products of two features, which are formed once; rows that have arrived leave. Where
+    the penalty is well above what single precision loses of the curvature, that is enough for it: gradients are exact,
+    and steps a little off still arrive."""
     features = torch.cat([torch.ones_like(data[:, :1]), data], -1)
     shape, size = mask.shape, features.shape[1]
     target = data.T.expand(shape[0], -1, -1).flatten(0, 1)
@@ -153,8 +155,11 @@ def _newton(data, mask, penalty):
     row, column = torch.triu_indices(size, size, device=data.device)
     place = torch.empty(size, size, dtype=torch.long, device=data.device)
     place[row, column] = place[column, row] = torch.arange(len(row), device=data.device)
-    products = features[:, row] * features[:, column]
+    enough = penalty.min() >= 1e-5 * len(data)
+    wide = features.T.to(torch.float32 if enough else torch.float64).contiguous()
+    products = (wide[row] * wide[column]).T
     found = torch.zeros_like(mask)
+    found[:, 0] = ((data.sum(0) + 0.5) / (len(data) + 1)).logit().repeat(shape[0])
     active = torch.arange(len(mask), device=data.device)
     for _ in range(STEPS):
         arrived = []
@@ -163,7 +168,7 @@ def _newton(data, mask, penalty):
             step, decrement = _step(*problem, found[part], products, place)
             found[part], value = _shortened(*problem, found[part], step)
             small = step.abs().amax(-1) <= 1e-3 * (1 + found[part].abs().amax(-1))
-            arrived.append(small & (decrement <= 1e-10 * (1 + value)))  # steps converge quadratically
+            arrived.append(small & (decrement <= 1e-8 * (1 + value)))  # steps converge quadratically
         active = active[~torch.cat(arrived)]
         if not len(active):
             return found.reshape(shape)
@@ -178,7 +183,7 @@ def _step(features, target, mask, penalty, w, products, place):
     """Newton's step for each row, and what it would gain twice over if the objective were a parabola."""
     p = (w @ features.T).sigmoid()
     slope = ((p - target) @ features + penalty * w) * mask
-    bend = ((p * (1 - p)) @ products)[:, place.flatten()].unflatten(-1, place.shape)
+    bend = ((p * (1 - p)).to(products) @ products).to(p)[:, place.flatten()].unflatten(-1, place.shape)
     bend *= mask[:, None, :] * mask[:, :, None]
     bend.diagonal(dim1=-2, dim2=-1).add_(penalty * mask + 1 - mask)
     factor, failed = torch.linalg.cholesky_ex(bend)

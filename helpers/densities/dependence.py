@@ -217,25 +217,26 @@ def _last_equal(ends):
 def _smaller_before(rank):
     """How many smaller ones stand before each number of a permutation of 0 to n - 1, shape (rows, n).
 
-    They are sorted by one bit after another, the highest first. Those that agree in the bits so far stand together, in
-    the order in which they came; a one then has before it the smaller ones that are zeros of its group.
+    They are sorted by one bit after another, the highest first, and the counts move along. Those that agree in the bits
+    so far stand together, in the order in which they came; a one then has before it the zeros of its group.
     """
     rows, n = rank.shape
     kind = np.int32 if rank.size < 2**31 else np.int64
-    offset = np.repeat(np.arange(rows, dtype=kind) * n, n)
-    values, places = rank.ravel().astype(kind), np.arange(rank.size, dtype=kind)
-    found, here, zeros = np.zeros_like(values), places.copy(), np.zeros(rank.size + 1, kind)
+    values, here = rank.ravel().astype(kind), np.arange(rank.size, dtype=kind)
+    first = np.repeat(np.arange(0, rank.size, n, dtype=kind), n)
+    counts, total = np.zeros_like(values), np.zeros(rank.size + 1, kind)
     for bit in reversed(range((n - 1).bit_length())):
         ones = (values >> bit) & 1
-        np.cumsum(1 - ones, out=zeros[1:])
-        start = offset + ((values >> (bit + 1)) << (bit + 1))
-        smaller = zeros[:-1] - zeros[start]
-        found[places] += ones * smaller
-        target = np.where(ones.astype(bool), here + (1 << bit) - smaller, start + smaller)
-        moved = np.empty_like(values), np.empty_like(places)
-        moved[0][target], moved[1][target] = values, places
-        values, places = moved
-    return found.reshape(rows, n)
+        np.cumsum(ones, out=total[1:])
+        start = ((values >> (bit + 1)) << (bit + 1)) + first
+        larger = total[:-1] - total[start]
+        smaller = here - start - larger
+        counts += smaller * ones
+        target = np.where(ones, larger + (1 << bit), smaller) + start
+        moved = np.empty_like(values), np.empty_like(counts)
+        moved[0][target], moved[1][target] = values, counts
+        values, counts = moved
+    return np.take_along_axis(counts.reshape(rows, n), rank, -1)  # in order now, each at the place of its number
 
 
 # What comes in
@@ -266,7 +267,7 @@ def _like(found, x):
 
 def _without_ties(x, y):
     for name, one in (("x", x), ("y", y)):
-        ordered = one.sort(-1).values
-        tied = ordered[..., 1:][ordered.diff(dim=-1) == 0]
+        ordered = np.sort(_numpy(one), -1)
+        tied = ordered[~_ends(ordered)]
         if len(tied):
-            fail(name, "data without ties, as from a continuous law", f"{tied[0].item()} twice")
+            fail(name, "data without ties, as from a continuous law", f"{tied[0]} twice")
