@@ -25,7 +25,8 @@ class FDivergence:
     r"""A row of the table. Nothing is checked when one is made.
 
     name: as it is cited.
-    terms: $q\,f(p/q)$ from log p and log q, of one shape; either may be $-\infty$, and the result $+\infty$.
+    terms: $q\,f(p/q)$ from log p and log q, of one shape; either may be $-\infty$, and the result $+\infty$. It can be
+        differentiated in both where it is finite, at p = q as well.
     slope: $f'(u)$ for u > 0.
     dual: $f^*(t)$ on its domain.
     domain: the interval outside of which $f^*$ is infinite.
@@ -163,31 +164,42 @@ def _cut(gap, edges):
 
 def _terms(function):
     """The `function` of log p and log q, and zero where neither has mass."""
-    return lambda log_p, log_q: torch.where(torch.maximum(log_p, log_q) == -math.inf, 0.0, function(log_p, log_q))
+
+    def terms(log_p, log_q):
+        empty = torch.maximum(log_p, log_q) == -math.inf
+        return torch.where(empty, 0.0, function(*(one.masked_fill(empty, 0.0) for one in (log_p, log_q))))
+
+    return terms
 
 
 def _swapped(function):
     return lambda log_p, log_q: function(log_q, log_p)
 
 
-def _log_difference(a, b):
-    """log |exp(a) - exp(b)|."""
-    return torch.maximum(a, b) + torch.log(-torch.expm1(-(a - b).abs()))
+def _square(a, b, log_weight):
+    """exp(log_weight) (exp(a) - exp(b))², which can be differentiated at a = b, too."""
+    d = a - b
+    near = (2 * b + log_weight).exp() * d.clamp(-1, 1).expm1() ** 2
+    far = 2 * (torch.maximum(a, b) + torch.log(-torch.expm1(-d.abs().clamp_min(1)))) + log_weight
+    return torch.where(d.abs() < 1, near, far.exp())
 
 
 def _kl(log_p, log_q):
-    return torch.where(log_p == -math.inf, 0.0, log_p.exp() * (log_p - log_q))
+    empty = log_p == -math.inf
+    log_p = log_p.masked_fill(empty, 0.0)
+    return torch.where(empty, 0.0, log_p.exp() * (log_p - log_q))
 
 
 def _jensen_shannon(log_p, log_q):
     """Near p = q as (p + q)/4 (d tanh(d/2) - 2 log cosh(d/2)) with d = log(p/q), in which nothing cancels."""
     log_mean, d = torch.logaddexp(log_p, log_q) - math.log(2), log_p - log_q
-    near = log_mean.exp() / 2 * (d * (d / 2).tanh() - 2 * (2 * (d / 4).sinh() ** 2).log1p())
+    c = d.clamp(-1, 1)
+    near = log_mean.exp() / 2 * (c * (c / 2).tanh() - 2 * (2 * (c / 4).sinh() ** 2).log1p())
     return torch.where(d.abs() < 1, near, (_kl(log_p, log_mean) + _kl(log_q, log_mean)) / 2)
 
 
 def _pearson(log_p, log_q):
-    return (2 * _log_difference(log_p, log_q) - log_q).exp()
+    return _square(log_p, log_q, -log_q)
 
 
 def _omega(x):
@@ -228,7 +240,7 @@ TABLE = {
             LINE, lambda v: v, 2.0,
         ),
         FDivergence(
-            "squared Hellinger", _terms(lambda log_p, log_q: (2 * _log_difference(log_p / 2, log_q / 2)).exp()),
+            "squared Hellinger", _terms(lambda log_p, log_q: _square(log_p / 2, log_q / 2, 0.0)),
             lambda u: 1 - u.rsqrt(), lambda t: t / (1 - t), (-math.inf, 1.0), lambda v: 1 - (-v).exp(), 0.5,
             torch.expm1,
         ),

@@ -145,6 +145,23 @@ def test_the_game_is_twice_jensen_shannon_less_log_4():
     assert (GAN.at_zero, GAN.at_infinity) == (0, 0)
 
 
+@pytest.mark.parametrize("row", ROWS + GAMES)
+def test_f_and_the_terms_can_be_differentiated_at_equal_laws_and_where_one_has_no_mass(row):
+    u = torch.tensor([0.05, 0.4, 0.9, 1.0, 1.1, 2.5, 30.0], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(row.f(u).sum(), u, create_graph=True)
+    torch.testing.assert_close(slope, row.derivative(u.detach()), rtol=1e-12, atol=1e-14)
+    if row.curvature < math.inf:
+        (bend,) = torch.autograd.grad(slope.sum(), u)
+        assert bend[3].item() == pytest.approx(row.curvature, rel=1e-12)
+    ends = torch.tensor([[-math.inf, math.log(0.3), -math.inf], [math.log(0.3), -math.inf, -math.inf]])
+    log_p, log_q = ends.double().requires_grad_()
+    found = row.terms(log_p, log_q)
+    counts = torch.tensor([row.at_zero, row.at_infinity, 0.0], dtype=torch.float64)
+    finite = counts < math.inf
+    slopes = torch.autograd.grad(found[finite].sum(), (log_p, log_q))
+    torch.testing.assert_close((slopes[0] + slopes[1])[finite], 0.3 * counts[finite], rtol=1e-6, atol=1e-12)
+
+
 WEIGHTS = st.lists(st.floats(0.01, 1), min_size=4, max_size=4)
 
 
