@@ -124,7 +124,7 @@ def chains(number):
 
 
 LIMITS = {
-    "vine": "The counts take one pass over the data for each bit of n, of some ten operations of NumPy; the peer is one "
+    "vine": "The counts take one pass over the data for each bit of n, ten operations of NumPy each; the peer is one "
     "loop in C++.",
     "chains": "Half of the time is one product of matrices a step, at the speed of the machine.",
 }
