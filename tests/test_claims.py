@@ -157,6 +157,11 @@ def test_a_claim_stands_in_the_file_of_its_part():
         assert {chapter.split("/")[0] for chapter in chapters} == {path.parent.name}
 
 
+def test_what_a_card_shows_as_plain_text_has_no_formula():
+    for one in load()[1].values():
+        assert "$" not in f"{one.place} {one.statement} {one.conditions} {' '.join(one.also.values())}", one.id
+
+
 def test_the_wheel_takes_every_file_of_the_record():
     package = (source().parent / "pyproject.toml").read_text(encoding="utf-8")
     taken = re.findall(r'"/(chapters/[^"]+)"', re.search(r"targets.wheel\]\ninclude = (.*)", package)[1])
