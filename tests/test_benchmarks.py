@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from benchmarks import __main__ as command
-from benchmarks import density, harness, markov, mixture, report, variational
+from benchmarks import density, harness, helmholtz, markov, mixture, report, variational
 from benchmarks.harness import Row, Work
 from helpers.densities import kernel
 from press.extension import Benchmarks
@@ -293,12 +293,20 @@ def test_both_sides_do_the_same_work(prepare):
         (partial(mixture.iterations, 400, 3, 2, 1, mixture.numpy_loop, mixture.sklearn_mixture), 1e-10),
         (partial(markov.iterations, 3, 60, 4), 1e-11),
         (partial(variational.training, 2, 3, (5,)), 1e-3),
+        (helmholtz.training, 1e-2),
     ],
 )
 def test_both_sides_arrive_at_the_same_parameters(prepare, rounding):
     work = prepare()
     assert work.error(work.ours()) < rounding
     assert work.error(work.theirs()) < rounding
+
+
+def test_both_sides_find_the_bound_of_every_image():
+    work = helmholtz.bound()
+    assert work.error(work.ours()) < 1e-13
+    assert work.error(work.theirs()) < 1e-13
+    assert work.error(1.01 * work.ours()) > 1e-3
 
 
 def test_the_pinned_versions_are_those_of_the_book():
