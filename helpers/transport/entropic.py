@@ -12,7 +12,9 @@ from helpers.validation import MODERATE, count, fail, located, moderate, number,
 __all__ = ["Entropic", "hilbert_diameter", "rounded", "sinkhorn", "sinkhorn_points"]
 
 WINDOW = 10  # iterations from which a rate is read
+FRESH = 6  # windows after which it is read anew, from plain iterations
 LARGE = 1e30  # scalings beyond it go into the kernel
+VISIBLE = 1e-30  # sums below it are taken again in logarithms
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ def sinkhorn(
     g = torch.zeros_like(b) if start is None else _potential(start, b) / epsilon
     kernel = _Table(cost, epsilon, a, b, g)
     errors = _scale(kernel, a, b, tolerance, count(iterations, "iterations"), _relaxation(relaxation))
-    plan = kernel.plan()
+    plan = kernel.table
     return Entropic(plan, (plan * cost).sum((-2, -1)), epsilon * kernel.f, epsilon * kernel.g, errors)
 
 
@@ -95,6 +97,7 @@ def _scale(kernel, a, b, tolerance, iterations, omega):
     u, v, columns = torch.ones_like(a), torch.ones_like(b), b
     rows = kernel.times(v)
     errors, since = [(rows - a).abs().sum(-1)] if kernel.begun else [], 0
+    windows = 0
     while not errors or not errors[-1].max().item() <= tolerance:
         if len(errors) == iterations:
             left = f"{iterations}, which leave {errors[-1].max():.2g}"
@@ -103,7 +106,9 @@ def _scale(kernel, a, b, tolerance, iterations, omega):
             u, v = torch.ones_like(a), torch.ones_like(b)
             rows = kernel.times(v)
         if adaptive and since > WINDOW:
-            omega, since = _faster(1.0 if omega is None else omega, errors[-1], errors[-1 - WINDOW]), 0
+            windows, since = windows + 1, 0
+            again = windows % FRESH == 0  # too large a relaxation looks like the best one: its rate is its own
+            omega = None if again else _faster(1.0 if omega is None else omega, errors[-1], errors[-1 - WINDOW])
         u = _moved(u, a, rows, omega)
         columns = kernel.transposed(u)
         v = _moved(v, b, columns, omega)
@@ -113,7 +118,7 @@ def _scale(kernel, a, b, tolerance, iterations, omega):
             errors[-1] += (v * columns - b).abs().sum(-1)
         if not errors[-1].max().item() < math.inf:
             fail("regularisation", "one for which the scalings are finite numbers", kernel.epsilon)
-    kernel.absorb(u, _moved(v, b, columns))
+    kernel.finish(u, _moved(v, b, columns))
     return torch.stack(errors)
 
 
@@ -140,9 +145,19 @@ class _Table:
 
     def __init__(self, cost, epsilon, a, b, g):
         self.scaled, self.epsilon = cost / epsilon, epsilon
-        self.f = a.log() - (g[..., None, :] - self.scaled).logsumexp(-1)
-        self.g = b.log() - (self.f[..., None] - self.scaled).logsumexp(-2)
-        self.table = self.plan()
+        table = g[..., None, :] - self.scaled
+        largest = table.amax(-1, keepdim=True)
+        table.sub_(largest).exp_()
+        rows = table.sum(-1)
+        self.f = a.log() - rows.log() - largest[..., 0]
+        self.table = table.mul_((a / rows)[..., None])
+        columns = self.table.sum(-2)
+        if (columns > VISIBLE).all():
+            self.g = g + (b / columns).log()
+            self.table.mul_((b / columns)[..., None, :])
+        else:
+            self.g = b.log() - (self.f[..., None] - self.scaled).logsumexp(-2)
+            self.table = self.plan()
 
     def plan(self):
         return (self.f[..., None] + self.g[..., None, :] - self.scaled).exp()
@@ -157,6 +172,11 @@ class _Table:
         self.f, self.g = self.f + u.log(), self.g + v.log()
         self.table = self.plan()
         return True
+
+    def finish(self, u, v):
+        """The last scalings, which are moderate: no exponential is taken again."""
+        self.f, self.g = self.f + u.log(), self.g + v.log()
+        self.table = self.table.mul(u[..., None]).mul_(v[..., None, :])
 
 
 class _Gaussian:
@@ -180,8 +200,10 @@ class _Gaussian:
         return gaussian_sum(points, data, self.h, scaling)
 
     def absorb(self, u, v):
-        self.f, self.g = u.log(), v.log()
         return False
+
+    def finish(self, u, v):
+        self.f, self.g = u.log(), v.log()
 
 
 def _relaxation(value):
