@@ -224,19 +224,18 @@ SOUND = {
 PLACES = {"points": [[0.0, 0.0], [0.5, 1.0]], "data": PLANE}
 IMAGES = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
 PAIR = {"y": [1.0, 0.0, 3.0, 2.5, -1.0]}
+PLAYERS = {
+    "generator": lambda: critic((2, 3, 1)),
+    "critic": lambda: critic(),
+    "draw": lambda shape, generator: torch.randn(*shape, 1, generator=generator),
+}
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
     "adversarial.mnist.images": [{"folder": mnist_folder, "part": "test"}],
     "adversarial.mnist.read": [{"path": lambda: mnist_folder() / "t10k-images-idx3-ubyte.gz"}],
-    "adversarial.training.Training": [
-        {
-            "generator": lambda: critic((2, 3, 1)),
-            "critic": lambda: critic(),
-            "draw": lambda shape, generator: torch.randn(*shape, 1, generator=generator),
-            "loss": "saturating",
-        }
-    ],
+    "adversarial.training.Training": [PLAYERS | {"loss": "saturating"}],
+    "alternation.Alternation": [PLAYERS],
     "densities.autoregressive.Chain": [{"weights": SEEN}],
     "densities.autoregressive.Network": [{"width": 2}],
     "densities.autoregressive.Training": [{"model": visible_network, "data": BITS, "held_out": BITS}],
@@ -296,13 +295,7 @@ OWN = {  # where an argument means something else, and further cases worth a swe
         {"points": [0.3, -1.2], "target_points": [0.0, 1.0, 0.5]},
         {"points": PLANE[:2], "target_points": PLANE[2:]},
     ],
-    "transport.critics.Game": [
-        {
-            "generator": lambda: critic((2, 3, 1)),
-            "critic": lambda: critic(),
-            "draw": lambda shape, generator: torch.randn(*shape, 1, generator=generator),
-        }
-    ],
+    "transport.critics.Game": [PLAYERS],
     "transport.critics.gradient_penalty": [{"x": [[[0.3], [1.0]]] * 2, "y": [[[-0.3], [2.0]]] * 2}],
     "transport.critics.slopes": [{"points": [[0.3], [1.0]]}],
 }

@@ -7,13 +7,10 @@ import copy
 from itertools import groupby
 
 import torch
-from tqdm import tqdm
 
 from helpers.adversarial.fdivergence import FDivergence
-from helpers.montecarlo import DELAY
-from helpers.networks import MLP
-from helpers.randomness import generator as named_generator
-from helpers.validation import a_function, alike, count, fail, instance, number, one_of, positive, tensor
+from helpers.alternation import Alternation
+from helpers.validation import alike, count, fail, instance, number, one_of, positive
 
 __all__ = ["Training", "estimate"]
 
@@ -45,7 +42,7 @@ def _estimate(divergence, real, fake):
     return divergence.squash(real).mean(-1) - divergence.pair(fake)[1].mean(-1)
 
 
-class Training:
+class Training(Alternation):
     r"""A `generator` and a `critic`, two `MLP`s of as many models: $\min_\theta\max_\omega
     \mathbb E_PT_\omega-\mathbb E_{Q_\theta}f^*(T_\omega)$ with $T_\omega=g_f(V_\omega)$, by alternating steps of Adam.
 
@@ -68,12 +65,8 @@ class Training:
         self, generator, critic, draw, divergence, *, name, batch=128, rate=1e-3, ratio=1.0, momentum=0.5,
         critic_steps=1, loss="saturating",
     ):  # fmt: skip
-        self.generator, self.critic = instance(generator, "generator", MLP), instance(critic, "critic", MLP)
-        models, d = generator.models, generator.sizes[-1]
-        if critic.models != models or critic.sizes[0] != d or critic.sizes[-1] != 1:
-            wanted = f"sizes ({d}, ..., 1) for {models} model(s), as the generator has them"
-            fail("critic", wanted, f"sizes {critic.sizes} for {critic.models} model(s)")
-        a_function(draw, "draw", "a shape and a generator")
+        super().__init__(generator, critic, draw, name=name, batch=batch, critic_steps=critic_steps)
+        models = generator.models
         rows = list(divergence) if isinstance(divergence, list | tuple) else [divergence] * models
         if len(rows) != models:
             fail("divergence", f"a row, or one for each of {models} model(s)", f"{len(rows)} rows")
@@ -82,51 +75,25 @@ class Training:
         if not 0 <= number(momentum, "momentum", "a number from 0 to below 1") < 1:
             fail("momentum", "a number from 0 to below 1", momentum)
         one_of(loss, "loss", LOSSES)
-        self.draw, self.loss, self.name = draw, loss, name
-        self.batch, self.critic_steps = count(batch, "batch"), count(critic_steps, "critic_steps")
-        device = critic.weights[0].device
-        self.random = named_generator(name, device)
-        real = draw((models, 1), named_generator(f"{name}: a look", device))
-        tensor(real, "draw", shape=(models, 1, d))
+        self.loss = loss
         rates = positive(rate, "rate") * positive(ratio, "ratio"), positive(rate, "rate")
         self._optimisers = [
             torch.optim.Adam(network.parameters(), lr=one, betas=(float(momentum), 0.999), fused=True)
             for network, one in zip((generator, critic), rates, strict=True)
         ]
-        self.history = critic.weights[0].new_empty(0, models)
 
-    def run(self, steps):
-        """Take `steps` steps more; returns itself. A progress bar appears on stderr after three seconds, unless the
-        environment has `TQDM_DISABLE=1` when Python starts."""
-        values = []
-        for _ in tqdm(range(count(steps, "steps")), self.name, delay=DELAY, leave=False, unit="step"):
-            for _ in range(self.critic_steps):
-                value = self._improve_critic()
-            values.append(value)
-            self._improve_generator()
-        self.history = torch.cat([self.history, torch.stack(values)])
+    def _check(self):
         weights = [*self.generator.parameters(), *self.critic.parameters()]
         finite = torch.stack([torch.isfinite(one).flatten(1).all(1) for one in weights]).all(0)
         if not finite.all():
             which = (~finite).nonzero().flatten().tolist()
             raise RuntimeError(f"{self.name}: weights of model(s) {which} are not finite; a smaller rate may help")
-        return self
-
-    @torch.no_grad()
-    def sample(self, number):
-        """New fakes, shape (models, number, d)."""
-        return self.generator(self._noise(count(number, "number")))
 
     @torch.no_grad()
     def estimate(self, number):
         """The `estimate` of each model on `number` new data and as many new fakes, shape (models,)."""
-        real = self.draw((self.critic.models, count(number, "number")), self.random).to(self.critic.weights[0])
+        real = self._data(count(number, "number"))
         return self._by_row(_estimate, self.critic(real)[..., 0], self.critic(self.sample(number))[..., 0])
-
-    def _noise(self, number):
-        weights = self.generator.weights[0]
-        shape = self.generator.models, number, self.generator.sizes[0]
-        return torch.randn(shape, generator=self.random, dtype=weights.dtype, device=weights.device)
 
     def _by_row(self, function, *outputs):
         """`function` of each row and the outputs of its models, for all models."""
@@ -135,8 +102,7 @@ class Training:
 
     def _improve_critic(self):
         """One step of the critic; the estimate before it, shape (models,)."""
-        real = self.draw((self.critic.models, self.batch), self.random).to(self.critic.weights[0])
-        outputs = self.critic(torch.cat([real, self.sample(self.batch)], 1))[..., 0]
+        outputs = self.critic(torch.cat([self._data(self.batch), self.sample(self.batch)], 1))[..., 0]
         value = self._by_row(_estimate, *outputs.chunk(2, 1))
         self._step(1, -value)
         return value.detach()

@@ -4,12 +4,10 @@ import math
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from helpers.montecarlo import DELAY
+from helpers.alternation import Alternation
 from helpers.networks import MLP
-from helpers.randomness import generator as named_generator
-from helpers.validation import a_function, count, fail, instance, number, one_of, positive, tensor
+from helpers.validation import count, fail, instance, number, one_of, positive, tensor
 
 __all__ = ["Game", "clip", "gradient_penalty", "normalise", "slope_bound", "slopes"]
 
@@ -130,7 +128,7 @@ def _each(value, network, name):
     return value[:, None, None]
 
 
-class Game:
+class Game(Alternation):
     r"""A `generator` and a `critic`, two `MLP`s of as many models, that learn against each other: Mikayelyan's
     Algorithm 1, and what is tried beside it.
 
@@ -162,54 +160,24 @@ class Game:
         self, generator, critic, draw, *, name, loss="wasserstein", constraint="clip", bound=0.01, penalty=10.0,
         rate=5e-5, batch=64, critic_steps=5, momentum=None,
     ):  # fmt: skip
-        self.generator, self.critic = instance(generator, "generator", MLP), instance(critic, "critic", MLP)
-        if critic.models != generator.models or critic.sizes[0] != generator.sizes[-1] or critic.sizes[-1] != 1:
-            wanted = f"sizes ({generator.sizes[-1]}, ..., 1) for {generator.models} model(s), as the generator has them"
-            fail("critic", wanted, f"sizes {critic.sizes} for {critic.models} model(s)")
-        a_function(draw, "draw", "a shape and a generator")
+        super().__init__(generator, critic, draw, name=name, batch=batch, critic_steps=critic_steps)
         one_of(loss, "loss", LOSSES)
         one_of(constraint, "constraint", CONSTRAINTS)
-        self.draw, self.loss, self.constraint, self.name = draw, loss, constraint, name
-        self.batch, self.critic_steps = count(batch, "batch"), count(critic_steps, "critic_steps")
+        self.loss, self.constraint = loss, constraint
         self.penalty = positive(penalty, "penalty")
         if momentum is not None and not 0 <= number(momentum, "momentum", "a number from 0 to below 1") < 1:
             fail("momentum", "a number from 0 to below 1", momentum)
-        device = critic.weights[0].device
-        self.random = named_generator(name, device)
         rate, bound = (_each(value, critic, key) for value, key in ((rate, "rate"), (bound, "bound")))
         self._players = [_Player(network, rate, bound, momentum) for network in (generator, critic)]
-        self.history = critic.weights[0].new_empty(0, critic.models)
-        real = draw((critic.models, 1), named_generator(f"{name}: a look", device))
-        tensor(real, "draw", shape=(critic.models, 1, critic.sizes[0]))
         self._vectors = normalise(critic) if constraint == "spectral" else None
 
-    def run(self, steps):
-        """Take `steps` steps of the generator more; returns itself. A progress bar appears on stderr after three
-        seconds, unless the environment has `TQDM_DISABLE=1` when Python starts."""
-        values = []
-        for _ in tqdm(range(count(steps, "steps")), self.name, delay=DELAY, leave=False, unit="step"):
-            for _ in range(self.critic_steps):
-                value = self._improve_critic()
-            values.append(value)
-            self._improve_generator()
-        self.history = torch.cat([self.history, torch.stack(values)])
+    def _check(self):
         if not all(torch.isfinite(player.values).all() for player in self._players):
             raise RuntimeError(f"{self.name}: a parameter is no longer finite; a smaller rate may help")
-        return self
-
-    def sample(self, number):
-        """New fakes, shape (models, number, d)."""
-        with torch.no_grad():
-            return self.generator(self._noise(count(number, "number")))
-
-    def _noise(self, number):
-        weights = self.generator.weights[0]
-        shape = self.generator.models, number, self.generator.sizes[0]
-        return torch.randn(shape, generator=self.random, dtype=weights.dtype, device=weights.device)
 
     def _improve_critic(self):
         """One step of the critic; its objective on the batch before it, shape (models,)."""
-        real = self.draw((self.critic.models, self.batch), self.random).to(self.critic.weights[0])
+        real = self._data(self.batch)
         fake = self.sample(self.batch)
         player = self._players[1]
         player.start()

@@ -98,9 +98,10 @@ def _scale(kernel, a, b, tolerance, iterations, omega):
     rows = kernel.times(v)
     errors, since = [(rows - a).abs().sum(-1)] if kernel.begun else [], 0
     windows = 0
-    while not errors or not errors[-1].max().item() <= tolerance:
+    worst = errors[-1].max().item() if errors else math.inf
+    while not worst <= tolerance:
         if len(errors) == iterations:
-            left = f"{iterations}, which leave {errors[-1].max():.2g}"
+            left = f"{iterations}, which leave {worst:.2g}"
             fail("iterations", f"enough for row sums within {tolerance:g}", left)
         if max(u.max().item(), v.max().item()) > LARGE and kernel.absorb(u, v):
             u, v = torch.ones_like(a), torch.ones_like(b)
@@ -116,7 +117,8 @@ def _scale(kernel, a, b, tolerance, iterations, omega):
         errors.append((u * rows - a).abs().sum(-1))
         if omega is not None:
             errors[-1] += (v * columns - b).abs().sum(-1)
-        if not errors[-1].max().item() < math.inf:
+        worst = errors[-1].max().item()
+        if not worst < math.inf:
             fail("regularisation", "one for which the scalings are finite numbers", kernel.epsilon)
     kernel.finish(u, _moved(v, b, columns))
     return torch.stack(errors)
