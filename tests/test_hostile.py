@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import helpers
+from helpers.adversarial import pyramids
 from helpers.adversarial.fdivergence import TABLE
 from helpers.densities.autoregressive import Chain, Network, predecessors
 from helpers.latent.helmholtz import HelmholtzMachine
@@ -97,6 +98,7 @@ SOUND = {
     "bandwidth": 0.5,
     "bandwidths": [0.3, 1.0],
     "batch": 2,
+    "batch_norm": (0,),
     "bound": 0.1,
     "bias": [0.1, -0.2, 0.3],
     "cells": 4,
@@ -116,13 +118,16 @@ SOUND = {
     "decay": 0.1,
     "decoded": [[0.1, 0.8], [0.3, -0.9]],
     "degrees": 5,
+    "depth": 1,
     "design": [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 4.0]],
     "deviation": "shared",
     "device": "cpu",
     "dimension": 2,
+    "down": pyramids.down,
     "draw": lambda size, generator: torch.randn(size, generator=generator),
     "divergence": TABLE["Jensen-Shannon"],
     "edges": [-9.0, -4.0, -1.0, 1.0, 4.0, 9.0],
+    "end": 4,
     "emissions": Categorical([[0.6, 0.4], [0.1, 0.9]]),
     "energies": [0.5, 1.5],
     "fake": [0.2, -0.1],
@@ -133,6 +138,7 @@ SOUND = {
     "held_out": [[0.1, 0.2, 0.3], [0.3, 0.1, 0.2]],
     "hidden": (2,),
     "high": 3.0,
+    "images": [[0.3, 1.0], [0.2, -1.0]],
     "initial": [0.5, 0.5],
     "inputs": 2,
     "iterations": 200,
@@ -143,6 +149,7 @@ SOUND = {
     "label": 0.9,
     "latent": 1,
     "length": 3,
+    "levels": [[[0.3, 1.0], [0.2, -1.0]]],
     "likelihood": "gaussian",
     "limit": "infinity",
     "log_emissions": [[-0.5, -1.0], [-2.0, -0.1], [-0.7, -0.7]],
@@ -172,6 +179,7 @@ SOUND = {
     "order": 2,
     "other": 0.1,
     "origin": 0.1,
+    "output": torch.sigmoid,
     "p": 2.0,
     "penalty": 0.1,
     "pixels": 3,
@@ -193,6 +201,7 @@ SOUND = {
     "reference": PLANE,
     "regularisation": 0.5,
     "relaxation": 1.5,
+    "resample": "strides",
     "response": [0.0, 1.5, 1.0, 4.0],
     "responsibilities": [[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.3, 0.7], [0.6, 0.4]],
     "restarts": 2,
@@ -202,6 +211,7 @@ SOUND = {
     "second": TRUTH,
     "sizes": (2, 3, 1),
     "source": [0.4, 0.6],
+    "shapes": ((1, 4), (2, 2), (1, 1)),
     "shares": [[[0.2], [0.7]]] * 2,
     "square_integral": 0.8,
     "start": [0.1, -0.2, 0.3],
@@ -216,6 +226,7 @@ SOUND = {
     "truth": TRUTH,
     "u": [[0.2, 0.7], [0.5, 0.1]],
     "units": 3,
+    "up": pyramids.up,
     "values": [0.0, 1.0, 2.0],
     "variance": 1.5,
     "variance_p": 1.5,
@@ -245,6 +256,9 @@ BATCHES = [PLANE[:3], PLANE[2:]]
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
     "adversarial.energy.critic_loss": [{"real": [0.3, 0.7], "fake": [0.5, 1.5]}],
     "adversarial.energy.reconstruction": [{"x": [[0.0, 1.0], [0.5, -1.0]]}],
+    "adversarial.convolution.kernel": [{"start": 2}],
+    "adversarial.convolution.matrix": [{"start": 2, "weights": torch.ones(2, 16, 2, 1).tolist()}],
+    "adversarial.convolution.taps": [{"start": 2}],
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
     "adversarial.mnist.images": [{"folder": mnist_folder, "part": "test"}],
