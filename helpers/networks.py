@@ -35,7 +35,8 @@ class MLP(nn.Module):
 
     `sizes`, two whole numbers or more: of the input, of each hidden layer, of the output. `activation` maps a tensor to
     one of its shape. The weights of layer l have the shape (models, sizes[l], sizes[l + 1]), the biases (models, 1,
-    sizes[l + 1]), the axis of the models also where there is one. They start uniform with mean 0 and variance
+    sizes[l + 1]), the axis of the models also where there is one. `inputs` and `outputs` are sizes[0] and sizes[-1].
+    They start uniform with mean 0 and variance
     1 / sizes[l], so that a layer keeps the size of its input, and at zero; drawn from `generator`, a
     `torch.Generator`, in the order of the layers, on its device and in this `dtype`. Raises `ValueError` for sizes or
     a number of models that are no whole numbers above zero, an activation that cannot be called, and a generator that
@@ -48,6 +49,7 @@ class MLP(nn.Module):
         self.models = count(models, "models")
         if len(self.sizes) < 2:
             fail("sizes", "two whole numbers or more", self.sizes)
+        self.inputs, self.outputs = self.sizes[0], self.sizes[-1]
         a_function(activation, "activation")
         instance(generator, "generator", torch.Generator)
         self.activation = IN_PLACE.get(activation, activation)

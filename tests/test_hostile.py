@@ -20,6 +20,7 @@ import torch
 import helpers
 from helpers.adversarial import pyramids
 from helpers.adversarial.fdivergence import TABLE
+from helpers.adversarial.training import Losses
 from helpers.densities.autoregressive import Chain, Network, predecessors
 from helpers.latent.helmholtz import HelmholtzMachine
 from helpers.latent.markov import Categorical, HiddenMarkov
@@ -157,6 +158,7 @@ SOUND = {
     "log_q": log_normal,
     "log_weights": [-0.5, -1.0, 0.3],
     "loss": "wasserstein",
+    "losses": TABLE["Jensen-Shannon"],
     "low": -3.0,
     "machine": helmholtz_machine,
     "margin": 1.0,
@@ -211,6 +213,7 @@ SOUND = {
     "second": TRUTH,
     "sizes": (2, 3, 1),
     "source": [0.4, 0.6],
+    "shape": (3, 4),
     "shapes": ((1, 4), (2, 2), (1, 1)),
     "shares": [[[0.2], [0.7]]] * 2,
     "square_integral": 0.8,
@@ -247,6 +250,16 @@ SOUND = {
 PLACES = {"points": [[0.0, 0.0], [0.5, 1.0]], "data": PLANE}
 IMAGES = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
 PAIR = {"y": [1.0, 0.0, 3.0, 2.5, -1.0]}
+APART = Losses(lambda critic, x, y: (critic(y) - critic(x)).mean((1, 2)), lambda critic, x, y: critic(y).mean((1, 2)))
+SETTINGS = {"ratio": [0.5, 2.0], "noise": lambda steps: 0.1, "unroll": 1, "through": True, "penalty": lambda *seen: 0.0}
+CLOUDS = {
+    "samples": [PLANE[:4], PLANE[1:]],
+    "centres": PLANE[:3],
+    "data": [PLANE, PLANE[::-1]],
+    "training": PLANE[:2],
+    "held_out": PLANE[2:],
+}
+SHARES = {"shares": [[0.2, 0.7], [0.1, 0.0]]}
 PLAYERS = {
     "generator": lambda: critic((2, 3, 1)),
     "critic": lambda: critic(),
@@ -268,8 +281,20 @@ OWN = {  # where an argument means something else, and further cases worth a swe
     "adversarial.remedies.HistoricalAverage": [{"weight": 0.5}],
     "adversarial.remedies.feature_matching": [{"real": PLANE, "fake": PLANE[:3]}],
     "adversarial.remedies.virtual_batch_norm": [{"x": PLANE[:3]}],
-    "adversarial.training.Training": [PLAYERS | {"loss": "saturating"}],
-    "alternation.Alternation": [PLAYERS],
+    "adversarial.samples.energy_distance": [CLOUDS],
+    "adversarial.samples.frechet_distance": [CLOUDS | {"data": PLANE}],
+    "adversarial.samples.modes": [CLOUDS | {"deviation": 0.5}],
+    "adversarial.samples.nearest_ratio": [CLOUDS],
+    "adversarial.samples.covered": [SHARES],
+    "adversarial.samples.effective_modes": [SHARES],
+    "adversarial.samples.near": [SHARES],
+    "adversarial.samples.ring": [{"deviation": 0.1, "radius": 2.0, "modes": 8}],
+    "adversarial.samples.ring_centres": [{"modes": 8, "radius": 2.0}],
+    "adversarial.training.Training": [
+        PLAYERS | {"loss": "saturating", "noise": lambda steps: 0.1, "penalty": lambda *seen: 0.0},
+        PLAYERS | SETTINGS | {"loss": "saturating", "losses": APART},
+    ],
+    "alternation.Alternation": [PLAYERS | SETTINGS | {"losses": APART}],
     "densities.autoregressive.Chain": [{"weights": SEEN}],
     "densities.autoregressive.Network": [{"width": 2}],
     "densities.autoregressive.Training": [{"model": visible_network, "data": BITS, "held_out": BITS}],

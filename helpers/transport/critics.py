@@ -4,16 +4,20 @@ import math
 
 import torch
 from torch import nn
+from torch.nn.functional import logsigmoid
 
-from helpers.alternation import Alternation
+from helpers.alternation import Alternation, Losses
 from helpers.networks import MLP
-from helpers.validation import count, fail, instance, number, one_of, positive, tensor
+from helpers.validation import count, fail, instance, one_of, positive, tensor
 
 __all__ = ["Game", "clip", "gradient_penalty", "normalise", "slope_bound", "slopes"]
 
-LOSSES = ("wasserstein", "saturating", "non-saturating")
+LOSSES = {  # what the critic climbs at data, and at fakes; what the generator descends
+    "wasserstein": (lambda f: f, lambda f: -f, lambda f: -f),
+    "saturating": (logsigmoid, lambda f: logsigmoid(-f), lambda f: logsigmoid(-f)),
+    "non-saturating": (logsigmoid, lambda f: logsigmoid(-f), lambda f: -logsigmoid(f)),
+}
 CONSTRAINTS = ("clip", "penalty", "spectral", "none")
-DECAY, EPSILON = 0.99, 1e-8  # of RMSProp, as in PyTorch
 
 
 def clip(network, bound):
@@ -113,9 +117,9 @@ def _gradients(network, points, create_graph=False):
         return torch.autograd.grad(network(points).sum(), points, create_graph=create_graph)[0]
 
 
-def _critic(network):
-    if instance(network, "network", MLP).sizes[-1] != 1:
-        fail("network", "one output", network.sizes[-1])
+def _critic(network, name="network"):
+    if instance(network, name, MLP).sizes[-1] != 1:
+        fail(name, "one output", network.sizes[-1])
     return network
 
 
@@ -160,91 +164,35 @@ class Game(Alternation):
         self, generator, critic, draw, *, name, loss="wasserstein", constraint="clip", bound=0.01, penalty=10.0,
         rate=5e-5, batch=64, critic_steps=5, momentum=None,
     ):  # fmt: skip
-        super().__init__(generator, critic, draw, name=name, batch=batch, critic_steps=critic_steps)
-        one_of(loss, "loss", LOSSES)
+        one_of(loss, "loss", tuple(LOSSES))
         one_of(constraint, "constraint", CONSTRAINTS)
-        self.loss, self.constraint = loss, constraint
-        self.penalty = positive(penalty, "penalty")
-        if momentum is not None and not 0 <= number(momentum, "momentum", "a number from 0 to below 1") < 1:
-            fail("momentum", "a number from 0 to below 1", momentum)
-        rate, bound = (_each(value, critic, key) for value, key in ((rate, "rate"), (bound, "bound")))
-        self._players = [_Player(network, rate, bound, momentum) for network in (generator, critic)]
+        self.constraint, self.weight = constraint, positive(penalty, "penalty")
+        self.bound = _each(bound, _critic(critic, "critic"), "bound")
+        up, down, descent = LOSSES[loss]
+
+        def of_critic(critic, real, fake):
+            ups, downs = critic(torch.cat([real, fake], 1))[..., 0].split([real.shape[1], fake.shape[1]], 1)
+            return -(up(ups).mean(-1) + down(downs).mean(-1))
+
+        def of_generator(critic, real, fake):
+            return descent(critic(fake)[..., 0]).mean(-1)
+
+        super().__init__(
+            generator, critic, draw, Losses(of_critic, of_generator), name=name, batch=batch,
+            critic_steps=critic_steps, rate=rate, momentum=momentum,
+        )  # fmt: skip
         self._vectors = normalise(critic) if constraint == "spectral" else None
 
-    def _check(self):
-        if not all(torch.isfinite(player.values).all() for player in self._players):
-            raise RuntimeError(f"{self.name}: a parameter is no longer finite; a smaller rate may help")
+    def _slope_penalty(self, critic, real, fake):
+        if self.constraint != "penalty":
+            return None
+        shares = torch.rand(*real.shape[:2], 1, generator=self.random, dtype=real.dtype, device=real.device)
+        return self.weight * _penalty(critic, torch.lerp(fake, real, shares))
 
-    def _improve_critic(self):
-        """One step of the critic; its objective on the batch before it, shape (models,)."""
-        real = self._data(self.batch)
-        fake = self.sample(self.batch)
-        player = self._players[1]
-        player.start()
-        scores = self.critic(torch.cat([real, fake], 1))
-        up, down = scores.detach()[..., 0].chunk(2, 1)
-        if self.loss == "wasserstein":
-            value, slope = up.mean(-1) - down.mean(-1), (torch.ones_like(up), -torch.ones_like(down))
-        else:
-            value = (nn.functional.logsigmoid(up) + nn.functional.logsigmoid(-down)).mean(-1)
-            slope = torch.sigmoid(-up), -torch.sigmoid(down)
-        scores.backward(torch.cat(slope, 1)[..., None] / self.batch)
-        if self.constraint == "penalty":
-            shares = torch.rand(*real.shape[:2], 1, generator=self.random, dtype=real.dtype, device=real.device)
-            (-self.penalty * _penalty(self.critic, torch.lerp(fake, real, shares)).sum()).backward()
-        player.climb()
+    def _restrain(self):
         if self.constraint == "clip":
-            player.clip()
+            with torch.no_grad():
+                for parameter in self.critic.parameters():
+                    torch.clamp(parameter, -self.bound, self.bound, out=parameter)
         elif self.constraint == "spectral":
             self._vectors = normalise(self.critic, self._vectors)
-        return value
-
-    def _improve_generator(self):
-        """One step of the generator, up along minus its loss."""
-        self.critic.requires_grad_(False)
-        player = self._players[0]
-        player.start()
-        scores = self.critic(self.generator(self._noise(self.batch)))
-        fake = scores.detach()
-        slope = {"wasserstein": torch.ones_like, "saturating": torch.sigmoid,
-                 "non-saturating": lambda f: torch.sigmoid(-f)}[self.loss](fake)  # fmt: skip
-        scores.backward(slope / self.batch)
-        player.climb()
-        self.critic.requires_grad_(True)
-
-
-class _Player:
-    """A network's parameters and their gradients as one long vector each, so that a step takes few operations."""
-
-    def __init__(self, network, rate, bound, momentum):
-        parameters = list(network.parameters())
-        self.values = torch.cat([one.detach().flatten() for one in parameters])
-        self.gradients = torch.zeros_like(self.values)
-        spread = [torch.cat([value.expand_as(one).flatten() for one in parameters]) for value in (rate, bound)]
-        self.rate, self.bound = spread
-        sizes = [one.numel() for one in parameters]
-        for one, value, gradient in zip(
-            parameters, self.values.split(sizes), self.gradients.split(sizes), strict=True
-        ):  # fmt: skip
-            one.data, one.grad = value.view_as(one), gradient.view_as(one)
-        self.momentum, self.taken = momentum, 0
-        self.squares, self.means = torch.zeros_like(self.values), torch.zeros_like(self.values)
-
-    def start(self):
-        self.gradients.zero_()
-
-    @torch.no_grad()
-    def climb(self):
-        """One step up, by RMSProp or by Adam."""
-        g, self.taken = self.gradients, self.taken + 1
-        decay = DECAY if self.momentum is None else 0.999
-        self.squares.mul_(decay).addcmul_(g, g, value=1 - decay)
-        size = self.squares
-        if self.momentum is not None:
-            g = self.means.lerp_(g, 1 - self.momentum) / (1 - self.momentum**self.taken)
-            size = size / (1 - decay**self.taken)
-        self.values.add_(self.rate * g / size.sqrt().add_(EPSILON))
-
-    @torch.no_grad()
-    def clip(self):
-        torch.clamp(self.values, -self.bound, self.bound, out=self.values)

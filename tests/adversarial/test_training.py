@@ -23,8 +23,8 @@ def pair(models=2, hidden=(8,), dtype=torch.float64):
     return MLP((1, 1), **options), MLP((1, *hidden, 1), **options)
 
 
-def training(divergence=KL, models=2, **options):
-    return Training(*pair(models), normal, divergence, name="test", **options)
+def training(losses=KL, models=2, **options):
+    return Training(*pair(models), normal, losses, name="test", **options)
 
 
 def copies(network, model):
@@ -129,15 +129,15 @@ def test_weights_that_are_not_finite_are_named():
     run = training(TABLE["Pearson"])
     with torch.no_grad():
         run.critic.weights[0][1] = math.inf
-    with pytest.raises(RuntimeError, match=r"weights of model\(s\) \[1\] are not finite"):
+    with pytest.raises(RuntimeError, match=r"weights of the critic of model\(s\) \[1\]: not finite at step 1;"):
         run.run(1)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"divergence": [KL]}, "divergence: wanted a row, or one for each of 2"),
-        ({"divergence": "KL"}, "divergence: wanted a FDivergence, got str"),
+        ({"losses": [KL]}, "losses: wanted `Losses`, a row, or one for each of 2"),
+        ({"losses": "KL"}, "losses: wanted a FDivergence, got str"),
         ({"momentum": 1.0}, "momentum: wanted a number from 0 to below 1"),
         ({"loss": "other"}, "loss: wanted one of 'saturating'"),
         ({"rate": 0.0}, "rate: wanted a number above zero"),
@@ -153,7 +153,7 @@ def test_settings_out_of_range_are_refused(options, message):
 
 def test_networks_and_data_that_do_not_fit_are_refused():
     g, c = pair()
-    with pytest.raises(ValueError, match=r"critic: wanted sizes \(1, ..., 1\) for 2"):
+    with pytest.raises(ValueError, match=r"critic: wanted 1 input\(s\) for 2"):
         Training(g, pair(3)[1], normal, KL, name="test")
     with pytest.raises(ValueError, match="draw: wanted shape"):
         Training(g, c, lambda shape, generator: torch.zeros(*shape, 2), KL, name="test")

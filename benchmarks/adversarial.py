@@ -1,0 +1,147 @@
+"""Adversarial learning: steps of many games at once, and the energy distance of their samples."""
+
+import copy
+from functools import cache, partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+from torch.nn.utils import parameters_to_vector
+
+from benchmarks.harness import Row, Work
+from helpers.adversarial.fdivergence import GAN
+from helpers.adversarial.samples import energy_distance, ring
+from helpers.adversarial.training import Training
+from helpers.networks import MLP
+from helpers.randomness import generator
+
+TITLE = "Adversarial learning"
+NAME = "benchmarks: adversarial"
+BATCH, WIDTH, STEPS, RATE, MOMENTUM = 64, 64, 20, 1e-3, 0.5
+
+
+def networks(models):
+    """A generator and a critic with two hidden layers of rectifiers."""
+    options = {"models": models, "activation": torch.relu}
+    return [MLP((2, WIDTH, WIDTH, end), generator=generator(f"{NAME} {end}"), **options) for end in (2, 1)]
+
+
+def layers(made, model, dtype):
+    """One model as it is usually written."""
+    stack = []
+    for weights, bias in zip(made.weights, made.biases, strict=True):
+        linear = nn.Linear(*weights.shape[1:], dtype=dtype)
+        linear.weight.data.copy_(weights[model].detach().T)
+        linear.bias.data.copy_(bias[model, 0].detach())
+        stack += [linear, nn.ReLU()]
+    return nn.Sequential(*stack[:-1])
+
+
+def parameters(made):
+    """Those of each model, in the order of the peer's: shape (models, parameters)."""
+    pairs = zip(made.weights, made.biases, strict=True)
+    return torch.cat([part.flatten(1) for weights, bias in pairs for part in (weights.mT, bias)], 1).detach()
+
+
+def games(models, fused):
+    """Steps from the same start, on the same data and noise, which the peer is given.
+
+    What is right is the peer in float64."""
+    start = networks(models)
+    draws = generator(f"{NAME}: data")
+    data = torch.stack([ring((models, BATCH), draws) for _ in range(STEPS)])
+    draws = generator(NAME)  # the stream of `Training`, in its order
+    noise = torch.stack([torch.randn(models, BATCH, 2, generator=draws) for _ in range(2 * STEPS)])
+
+    def ours():
+        batches = iter(data)
+
+        def draw(shape, random):
+            return next(batches) if shape == (models, BATCH) else data[0, :, :1]
+
+        run = Training(*copy.deepcopy(start), draw, GAN, name=NAME, batch=BATCH, rate=RATE, momentum=MOMENTUM)
+        run.run(STEPS)
+        return torch.cat([parameters(run.generator), parameters(run.critic)], 1)
+
+    def theirs(dtype=torch.float32):
+        return torch.stack([trained(model, dtype) for model in range(models)])
+
+    def trained(model, dtype):
+        g, f = (layers(made, model, dtype) for made in start)
+        options = {"lr": RATE, "betas": (MOMENTUM, 0.999), "fused": fused or None}
+        of_g, of_f = (torch.optim.Adam(one.parameters(), **options) for one in (g, f))
+        for step, real in enumerate(data[:, model].to(dtype)):
+            z, later = noise[2 * step : 2 * step + 2, model].to(dtype)
+            of_f.zero_grad()
+            (softplus(-f(real)).mean() + softplus(f(g(z).detach())).mean()).backward()
+            of_f.step()
+            of_g.zero_grad()
+            (-softplus(f(g(later)))).mean().backward()
+            of_g.step()
+        return torch.cat([parameters_to_vector(one.parameters()).detach() for one in (g, f)])
+
+    @cache
+    def right():
+        return theirs(torch.float64)
+
+    def error(found):
+        before = torch.cat([parameters(one) for one in start], 1)
+        return ((found - right()).norm() / (right() - before).norm()).item()
+
+    return Work(ours, theirs, error)
+
+
+def energies():
+    """Sixteen pairs of samples, which SciPy takes one after the other."""
+    from scipy.spatial.distance import cdist, pdist
+
+    draws = generator(f"{NAME}: energy")
+    x, y = (ring((16, 2000), draws, deviation=deviation) for deviation in (0.1, 0.3))
+    pairs = list(zip(x.double().numpy(), y.double().numpy(), strict=True))
+
+    def theirs():
+        return np.array([2 * cdist(*pair).mean() - sum(pdist(one).mean() for one in pair) for pair in pairs])
+
+    right, size = torch.as_tensor(theirs()), cdist(*pairs[0]).mean()
+
+    def error(found):
+        return ((torch.as_tensor(found) - right).abs().max() / size).item()
+
+    return Work(lambda: energy_distance(x, y), theirs, error)
+
+
+# The rows
+
+
+def steps(models, fused, goal):
+    kind = "fused" if fused else "eager"
+    seeds = "1 seed" if models == 1 else f"{models} seeds"
+    return Row(
+        f"gan-{models}-{kind}",
+        f"{STEPS} steps of a GAN on the ring, batch {BATCH}, width {WIDTH}, {seeds}",
+        f"PyTorch, `nn.Sequential`, {'fused' if fused else 'eager'} `Adam`" + ", one by one" * (models > 1),
+        partial(games, models, fused),
+        goal,
+        1e-2,
+        relative="the change of the parameters",
+    )
+
+
+ROWS = [
+    steps(1, False, 1.0),
+    steps(16, False, 0.15),
+    steps(32, False, 0.13),
+    steps(1, True, 1.0),
+    steps(16, True, 0.2),
+    steps(32, True, 0.2),
+    Row(
+        "gan-energy-distance",
+        "Energy distance, 16 pairs of 2000 and 2000 points in the plane",
+        "SciPy `cdist` and `pdist`, a loop",
+        energies,
+        0.25,
+        1e-6,
+        relative="the mean distance",
+    ),
+]
