@@ -310,5 +310,5 @@ def test_bad_input_to_the_functions_is_named():
 
 
 def test_a_run_that_overflows_says_so():
-    with pytest.raises(RuntimeError, match="^game: a parameter is no longer finite"):
+    with pytest.raises(RuntimeError, match="^game: loss of the critic of model"):
         game(rate=1e308, constraint="none").run(3)
