@@ -9,25 +9,27 @@ __all__ = ["kl", "kl_discrete", "kl_gaussians", "kl_multivariate"]
 
 
 def kl(log_p, log_q, edges, tolerance=1e-10):
-    r"""$\mathrm{KL}(p\|q) = \int p\,\log\frac pq$ by quadrature on the panels between `edges`, shape (panels + 1,).
+    r"""$\mathrm{KL}(p\|q) = \int p\,\log\frac pq$ by quadrature on the panels between `edges`, shape (panels + 1,),
+    or, in d dimensions, a tuple of d such vectors.
 
-    `log_p` and `log_q` map nodes, shape (m,), to log densities, shape (..., m). The edges must enclose the mass of p;
-    where p = 0 (log_p = -inf) nothing is added. Raises `ValueError` where the panels are too coarse, where the mass of
-    p on them is not 1 within 1e-8, and where the divergence is infinite.
+    `log_p` and `log_q` map nodes, shape (m,) or (m, d), to log densities, shape (..., m). The edges must enclose the
+    mass of p; where p = 0 (log_p = -inf) nothing is added. Raises `ValueError` where the panels are too coarse, where
+    the mass of p on them is not 1 within 1e-8, and where the divergence is infinite.
     """
     a_function(log_p, "log_p")
     a_function(log_q, "log_q")
-    mass = integrate(lambda x: log_p(x).exp(), edges, tolerance)
+
+    def integrands(x):
+        log_density = log_p(x)
+        p = log_density.exp()
+        terms = torch.where(p > 0, p * (log_density - log_q(x)), 0.0)
+        return torch.stack(torch.broadcast_tensors(p, terms))
+
+    mass, divergence = integrate(integrands, edges, tolerance)
     off = (mass - 1).abs()
     if (off > 1e-8).any():
         fail("log_p, edges", "a density whose mass the panels hold", f"a mass of {mass.flatten()[off.argmax()]:.10g}")
-
-    def integrand(x):
-        log_density = log_p(x)
-        p = log_density.exp()
-        return torch.where(p > 0, p * (log_density - log_q(x)), 0.0)
-
-    return integrate(integrand, edges, tolerance)
+    return divergence
 
 
 def kl_discrete(p, q):

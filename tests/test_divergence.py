@@ -50,6 +50,15 @@ def test_several_divergences_at_once_stay_on_the_device(device):
     torch.testing.assert_close(found, means[:, 0] ** 2 / 2, rtol=1e-9, atol=0)
 
 
+def test_in_the_plane_quadrature_gives_the_formula_for_normal_laws_of_many_pairs(device):
+    means = torch.tensor([[0.0, 0.0], [0.4, -0.3]], dtype=torch.float64, device=device)
+    wide = torch.tensor([[1.0, 0.4], [0.4, 0.8]], dtype=torch.float64, device=device)
+    first, second = MultivariateNormal(0 * means[:1], wide), MultivariateNormal(means[:, None], 1.5 * wide)
+    edges = (torch.linspace(-9, 9, 9, dtype=torch.float64, device=device),) * 2
+    found = kl(first.log_prob, second.log_prob, edges)
+    torch.testing.assert_close(found, kl_multivariate(0 * means, wide, means, 1.5 * wide), rtol=1e-10, atol=0)
+
+
 def test_where_p_is_zero_nothing_is_added():
     def uniform(x):
         return torch.where((x > 0) & (x < 1), 0.0, -torch.inf)

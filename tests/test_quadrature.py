@@ -136,3 +136,28 @@ def test_a_tolerance_is_above_zero(tolerance):
 def test_an_integrand_without_numbers_at_the_nodes_is_refused(function, message):
     with pytest.raises(ValueError, match=rf"function\(x\): wanted {message}"):
         integrate(function, [-1.0, 2.0])
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_over_a_box_the_integral_of_a_product_is_the_product_of_integrals(d, device):
+    edges = tuple(torch.linspace(-1, k + 1, 3 + k, dtype=torch.float64, device=device) for k in range(d))
+    x, w = nodes(edges, 6)
+    assert x.shape == (len(w), d)
+    assert len(w) == math.prod(6 * (2 + k) for k in range(d))
+    assert w.sum().item() == pytest.approx(math.prod(k + 2 for k in range(d)), rel=1e-12)
+    found = integrate(lambda x: (-x.square()).exp().prod(-1), edges)
+    alone = [integrate(lambda x: (-x.square()).exp(), one).item() for one in edges]
+    assert found.device.type == device.type
+    assert found.item() == pytest.approx(math.prod(alone), rel=1e-12)
+
+
+def test_a_coordinate_does_not_take_the_place_of_another():
+    x, w = nodes(([0.0, 1.0], [0.0, 2.0]), 4)
+    assert (w @ (x[:, 0] * x[:, 1] ** 2)).item() == pytest.approx(0.5 * 8 / 3, rel=1e-13)
+
+
+def test_a_box_of_too_many_nodes_is_refused():
+    with pytest.raises(ValueError, match=r"^edges: wanted a box of at most .* nodes, got 2.1e"):
+        nodes((torch.linspace(0, 1, 6),) * 4)
+    with pytest.raises(ValueError, match="^edges"):
+        nodes(([0.0, 1.0], [1.0, 0.0]))

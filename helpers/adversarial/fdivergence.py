@@ -74,8 +74,10 @@ class FDivergence:
     def conjugate(self, t):
         r"""$f^*(t) = \sup_{u\ge0}\,(tu - f(u))$ for numbers of any shape: infinite outside of the domain."""
         t = tensor(t, "t")
-        outside = (t < self.domain[0]) | (t > self.domain[1])
-        return torch.where(outside, math.inf, self.dual(t))
+        value, (low, high) = self.dual(t), self.domain
+        if low > -math.inf:
+            value = value.masked_fill(t < low, math.inf)
+        return value if high == math.inf else value.masked_fill(t > high, math.inf)
 
     def activation(self, v):
         """An increasing function of numbers of any shape with values in the domain of the conjugate, for the output of
@@ -122,30 +124,38 @@ def discrete(divergence, p, q):
 
 
 def between_densities(divergence, log_p, log_q, edges, tolerance=1e-10):
-    r"""$\int q\,f(p/q)\,dx$ by quadrature on the panels between `edges`, shape (panels + 1,), of many pairs at once.
+    r"""$\int q\,f(p/q)\,dx$ by quadrature on the panels between `edges`, shape (panels + 1,), of many pairs at once; in
+    d dimensions `edges` is a tuple of d such vectors.
 
-    `divergence` is a row of `TABLE`; `log_p` and `log_q` map nodes, shape (m,), to log densities, shape (..., m). The
-    edges must enclose the mass of both. Where f has a kink, panels are cut where p and q cross. Returns shape (...),
-    infinite where the integrand is. Raises `ValueError` where the panels are too coarse for the `tolerance`, and where
-    the mass of a density on them is not 1 within 1e-8.
+    `divergence` is a row of `TABLE`; `log_p` and `log_q` map nodes, shape (m,) or (m, d), to log densities, shape
+    (..., m). The edges must enclose the mass of both. Where f has a kink, panels of the line are cut where p and q
+    cross. Returns shape (...), infinite where the integrand is. Raises `ValueError` where the panels are too coarse for
+    the `tolerance`, where the mass of a density on them is not 1 within 1e-8, and for a kink in a box.
     """
     instance(divergence, "divergence", FDivergence)
     a_function(log_p, "log_p")
     a_function(log_q, "log_q")
-    for log_density, name in ((log_p, "log_p"), (log_q, "log_q")):
-        mass = integrate(lambda x, log_density=log_density: log_density(x).exp(), edges, tolerance)
+    if divergence.curvature == math.inf:
+        if isinstance(edges, tuple):
+            fail("divergence", "one without a kink, in a box", divergence.name)
+        edges = _cut(lambda x: log_p(x) - log_q(x), edges)
+
+    def logs(x):
+        return torch.broadcast_tensors(log_p(x), log_q(x))
+
+    def integrands(x):
+        both = logs(x)
+        terms = divergence.terms(*both)
+        return torch.stack([*(one.exp() for one in both), terms.masked_fill(terms == math.inf, 0.0)])
+
+    infinite = (divergence.terms(*logs(nodes(edges)[0])) == math.inf).any(-1)
+    found = integrate(integrands, edges, tolerance)
+    for mass, name in zip(found, ("log_p", "log_q"), strict=False):
         off = (mass - 1).abs()
         if (off > 1e-8).any():
             wanted = "a density whose mass the panels hold"
             fail(f"{name}, edges", wanted, f"a mass of {mass.flatten()[off.argmax()]:.10g}")
-
-    def terms(x):
-        return divergence.terms(*torch.broadcast_tensors(log_p(x), log_q(x)))
-
-    infinite = terms(nodes(edges)[0]).isinf().any(-1)
-    if divergence.curvature == math.inf:
-        edges = _cut(lambda x: log_p(x) - log_q(x), edges)
-    return torch.where(infinite, math.inf, integrate(lambda x: terms(x).nan_to_num(posinf=0.0), edges, tolerance))
+    return torch.where(infinite, math.inf, found[2])
 
 
 def _cut(gap, edges):

@@ -309,3 +309,22 @@ def test_bad_numbers_are_refused_by_name(row):
         assert not row.conjugate(huge).isnan()
         assert not row.activation(huge).isnan()
         assert not row.f(abs(huge)).isnan()
+
+
+SMOOTH = [row for row in TABLE.values() if row.curvature != math.inf]
+
+
+@pytest.mark.parametrize("row", SMOOTH, ids=lambda row: row.name)
+def test_in_the_plane_the_divergence_of_laws_that_share_a_coordinate_is_that_of_the_other(row):
+    def lift(log_density):
+        return lambda x: log_density(x[:, 0]) + bell(0.5, 1.0)(x[:, 1])
+
+    p, q = bell(0.0, 1.0), bell(0.5, 1.2)
+    line = torch.linspace(-11, 11, 12, dtype=torch.float64)
+    found = between_densities(row, lift(p), lift(q), (line, line))
+    assert found.item() == pytest.approx(between_densities(row, p, q, line).item(), rel=1e-10)
+
+
+def test_a_kink_in_a_box_is_refused():
+    with pytest.raises(ValueError, match="^divergence: wanted one without a kink, in a box, got .*total variation"):
+        between_densities(TABLE["total variation"], bell(0.0, 1.0), bell(0.5, 1.0), ([-1.0, 1.0], [-1.0, 1.0]))
