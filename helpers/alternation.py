@@ -17,6 +17,7 @@ from helpers.validation import a_function, count, fail, instance, number, tensor
 __all__ = ["Alternation", "Losses"]
 
 DECAY, EPSILON = 0.999, 1e-8  # of Adam's squares, as in PyTorch; there RMSProp has .99
+MANY = 4  # groups of models with the same settings from which one call for all is faster
 BELOW_ONE = "a number from 0 to below 1"
 
 
@@ -259,13 +260,21 @@ class Alternation:
 
 
 class _Player:
-    """A network, its rates and momenta, and the optimiser, in which neighbours with the same settings are a group."""
+    """A network, its rates and momenta, and the optimiser: of PyTorch, in which neighbours with the same settings are a
+    group, or, where these are many, Adam for all at once."""
 
     def __init__(self, network, rates, momenta):
         self.parameters = list(network.parameters())
         settings = [(pair, len(list(run))) for pair, run in groupby(zip(rates, momenta, strict=True))]
-        self.sizes = [size for _, size in settings]
         self.settings = {"rates": rates, "momenta": momenta}
+        self.sizes = [size for _, size in settings]
+        if momenta[0] is not None and len(settings) > MANY:
+            self.sizes = [sum(self.sizes)]
+            self.optimiser = _Adam(
+                {"params": [one]} | {setting: self.each(one, setting) for setting in self.settings}
+                for one in self.split(self.parameters)
+            )
+            return
         parts, each = self.split(self.parameters), len(self.parameters)
         groups = [
             {"params": parts[place * each : (place + 1) * each], "lr": rate}
@@ -306,6 +315,31 @@ class _Player:
             for key in ("exp_avg", "exp_avg_sq")
         ]
         return *joined, int(parts[0]["step"])
+
+
+class _Adam(torch.optim.Optimizer):
+    """Adam by the arithmetic of PyTorch's for all models at once, where a group for each would cost a call for each:
+    the groups are the parameters, with a rate and a momentum for each model to multiply them with."""
+
+    def __init__(self, groups):
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self):
+        """One step along minus the gradients."""
+        for group in self.param_groups:
+            (place,), rate, momentum = group["params"], group["rates"], group["momenta"]
+            state = self.state[place]
+            if not state:
+                state |= {"step": torch.tensor(0.0)} | {
+                    key: torch.zeros_like(place) for key in ("exp_avg", "exp_avg_sq")
+                }
+            state["step"] += 1
+            steps, mean, square = int(state["step"]), state["exp_avg"], state["exp_avg_sq"]
+            mean.lerp_(place.grad, 1 - momentum)
+            square.mul_(DECAY).addcmul_(place.grad, place.grad, value=1 - DECAY)
+            size = square.sqrt().div_((1 - DECAY**steps) ** 0.5).add_(EPSILON)
+            place.addcdiv_(mean * (rate / (1 - momentum**steps)), size, value=-1)
 
 
 class _Loss(nn.Module):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers import alternation
 from helpers.alternation import Alternation, Losses
 from helpers.networks import MLP
 from helpers.randomness import generator
@@ -41,6 +42,12 @@ def game(losses=PAIR, models=2, draw=data, **options):
 def same(one, other, **tolerance):
     pairs = zip(one.parameters(), other.parameters(), strict=True)
     return all(torch.allclose(first, second, **{"rtol": 0, "atol": 0} | tolerance) for first, second in pairs)
+
+
+@pytest.fixture(params=[alternation.MANY, 1], ids=["a group for each", "one call for all"])
+def groups(request, monkeypatch):
+    """Either way to take the steps of models with settings of their own."""
+    monkeypatch.setattr(alternation, "MANY", request.param)
 
 
 # Turns
@@ -102,7 +109,7 @@ def test_a_player_may_move_alone():
 
 
 @pytest.mark.parametrize("momentum", [0.5, None])
-def test_each_model_may_have_settings_of_its_own(momentum):
+def test_each_model_may_have_settings_of_its_own(groups, momentum):
     rates, ratios = [0.01, 0.01, 0.03, 0.002], [1.0, 1.0, 0.2, 3.0]
     momenta = None if momentum is None else [0.5, 0.5, 0.0, 0.9]
     mixed = game(models=4, rate=torch.tensor(rates, dtype=DOUBLE), ratio=ratios, momentum=momenta).run(3)
@@ -240,7 +247,7 @@ def test_units_that_nothing_moves_do_not_spoil_what_is_foreseen():
 # Copies and resumption
 
 
-def test_a_copy_goes_on_as_the_run_itself_and_apart_from_it():
+def test_a_copy_goes_on_as_the_run_itself_and_apart_from_it(groups):
     run = game(rate=[0.01, 0.02]).run(2)
     twin, start = copy.deepcopy(run), copy.deepcopy(run.generator)
     twin.random = generator("alternation").set_state(run.random.get_state())
@@ -251,8 +258,8 @@ def test_a_copy_goes_on_as_the_run_itself_and_apart_from_it():
 
 
 @pytest.mark.parametrize("options", [{}, {"rate": [0.01, 0.02], "unroll": 1}, {"momentum": None}], ids=str)
-def test_what_was_saved_and_resumed_is_the_very_run(options):
-    options["noise"] = lambda steps: 1 / (1 + steps)
+def test_what_was_saved_and_resumed_is_the_very_run(groups, options):
+    options = options | {"noise": lambda steps: 1 / (1 + steps)}
     whole, first, second = game(**options).run(5), game(**options).run(2), game(**options)
     second.load_state_dict(first.state_dict())
     first.run(1)  # which must not reach into what was saved

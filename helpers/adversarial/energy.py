@@ -3,10 +3,11 @@ r"""Energies in the place of a discriminator's probabilities: reconstruction err
 import torch
 from torch import nn
 
+from helpers.alternation import Losses
 from helpers.networks import MLP
-from helpers.validation import alike, count, counts, fail, moderate, not_negative, positive, tensor
+from helpers.validation import alike, count, counts, fail, moderate, not_negative, number, positive, tensor
 
-__all__ = ["Autoencoder", "critic_loss", "hinge", "pull_away", "reconstruction", "welch_bound"]
+__all__ = ["Autoencoder", "critic_loss", "hinge", "losses", "pull_away", "reconstruction", "welch_bound"]
 
 
 def reconstruction(x, decoded):
@@ -121,3 +122,31 @@ class Autoencoder(nn.Module):
     def forward(self, x):
         """The energies of `x`, shape (n, inputs) or (models, ..., inputs), as shape (models, ..., 1)."""
         return _reconstruction(x, self.decoder(self.encoder(x)))[..., None]
+
+
+def losses(margin, weight=0.0):
+    r"""What the two players of an energy-based GAN descend, as `Losses` for `helpers.adversarial.training`.
+
+    The critic, an `Autoencoder`, descends its `critic_loss` with this `margin`; the generator the mean energy of its
+    fakes and `weight`, a number of at least 0, times the `pull_away` of their codes. Energies and codes are not looked
+    at: the trainer stops where a loss is no longer finite. Raises `ValueError` for a margin of zero or less and a
+    weight below zero, and, at a positive weight, for a batch of one.
+    """
+    margin, weight = positive(margin, "margin"), number(weight, "weight", "a number of at least 0")
+    if weight < 0:
+        fail("weight", "a number of at least 0", weight)
+
+    def of_critic(critic, real, fake):
+        energies = critic(torch.cat([real, fake], 1))[..., 0]
+        return _critic_loss(*energies.split([real.shape[1], fake.shape[1]], 1), margin)
+
+    def of_generator(critic, real, fake):
+        codes = critic.encoder(fake)
+        energy = _reconstruction(fake, critic.decoder(codes)).mean(-1)
+        if weight == 0:
+            return energy
+        if fake.shape[1] < 2:
+            fail("batch", "two or more at a positive weight, as one code makes no pair", fake.shape[1])
+        return energy + weight * _pull_away(codes)
+
+    return Losses(of_critic, of_generator)

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from torch.nn.functional import cosine_similarity
 
 from helpers.adversarial import energy
-from helpers.adversarial.energy import Autoencoder, critic_loss, hinge, pull_away, reconstruction, welch_bound
+from helpers.adversarial.energy import (
+    Autoencoder,
+    critic_loss,
+    hinge,
+    losses,
+    pull_away,
+    reconstruction,
+    welch_bound,
+)
+from helpers.adversarial.training import Training
+from helpers.networks import MLP
 from helpers.randomness import generator
 
 NAN, INF = float("nan"), float("inf")
@@ -68,7 +78,7 @@ def test_the_critics_loss_has_a_hinge_for_each_fake():
 
 @pytest.mark.parametrize("margin", [0, -1, NAN, INF, "1", [1.0, 2.0]])
 def test_a_margin_that_is_none_is_refused(margin):
-    for function in (lambda m: hinge([0.5], m), lambda m: critic_loss([0.5], [0.5], m)):
+    for function in (lambda m: hinge([0.5], m), lambda m: critic_loss([0.5], [0.5], m), losses):
         with pytest.raises(ValueError, match="margin: wanted a number above zero"):
             function(margin)
 
@@ -187,6 +197,47 @@ def test_a_model_does_not_depend_on_its_neighbours():
         for one, many in zip(alone.parameters(), made.parameters(), strict=True):
             one.copy_(many[1:2])
     torch.testing.assert_close(alone(x[1:2]), made(x)[1:2])
+
+
+# Both players
+
+
+def pair(models=2):
+    options = {"models": models, "generator": generator("pair"), "dtype": torch.float64}
+    return MLP((3, 4, 2), **options), Autoencoder(2, 3, (4,), **options)
+
+
+@pytest.mark.parametrize("weight", [0, 0.3])
+def test_the_players_descend_what_the_functions_say(weight):
+    critic, real, fake = pair()[1], normal("real", 2, 6, 2), normal("fake", 2, 5, 2)
+    found = losses(0.7, weight)
+    energies = [critic(one)[..., 0] for one in (real, fake)]
+    torch.testing.assert_close(found.critic(critic, real, fake), critic_loss(*energies, 0.7))
+    wanted = energies[1].mean(-1) + weight * pull_away(critic.encoder(fake))
+    torch.testing.assert_close(found.generator(critic, real, fake), wanted)
+
+
+def test_a_game_of_energies_draws_fakes_to_the_data():
+    def draw(shape, random):
+        return 1 + 0.1 * torch.randn(*shape, 2, generator=random, dtype=torch.float64)
+
+    played = Training(*pair(), draw, losses(1.0, 0.1), name="energies", batch=16, rate=0.01)
+    before = (played.sample(200).mean(1) - 1).norm(dim=-1)
+    after = (played.run(200).sample(200).mean(1) - 1).norm(dim=-1)
+    assert (after < before / 2).all()
+
+
+@pytest.mark.parametrize("weight", [-0.1, NAN, INF, "1", [0.1, 0.2]])
+def test_a_weight_that_is_none_is_refused(weight):
+    with pytest.raises(ValueError, match="weight: wanted a number of at least 0"):
+        losses(1.0, weight)
+
+
+def test_at_a_positive_weight_a_batch_of_one_is_refused():
+    draw = lambda shape, random: torch.randn(*shape, 2, generator=random, dtype=torch.float64)  # noqa: E731
+    Training(*pair(), draw, losses(1.0), name="energies", batch=1).run(1)
+    with pytest.raises(ValueError, match="batch: wanted two or more at a positive weight"):
+        Training(*pair(), draw, losses(1.0, 0.1), name="energies", batch=1).run(1)
 
 
 def test_what_is_not_looked_at_is_what_is():
