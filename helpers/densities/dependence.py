@@ -129,6 +129,8 @@ def hoeffding(x, y):
 def p_value(x, y):
     r"""The p-value of `mean_square` for data with continuous margins, shape (...), by `limit_survival`.
 
+    It is that of the limit, and too small with few data: where it is 2.6 %, the mass beyond is 7.5 % at ten data,
+    3.5 % at fifty and 3.1 % at a hundred.
     Ties, which such data do not have, raise a `ValueError`: the law under independence is then another.
     """
     _without_ties(*_pairs(x, y))
