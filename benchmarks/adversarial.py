@@ -15,6 +15,7 @@ from helpers.adversarial.samples import energy_distance, ring
 from helpers.adversarial.training import Training
 from helpers.networks import MLP
 from helpers.randomness import generator
+from helpers.transport.critics import Game
 
 TITLE = "Adversarial learning"
 NAME = "benchmarks: adversarial"
@@ -42,6 +43,17 @@ def parameters(made):
     """Those of each model, in the order of the peer's: shape (models, parameters)."""
     pairs = zip(made.weights, made.biases, strict=True)
     return torch.cat([part.flatten(1) for weights, bias in pairs for part in (weights.mT, bias)], 1).detach()
+
+
+def moved(start, right):
+    """The error of parameters against those that `right` gives, relative to the way from the start to there."""
+    right = cache(right)
+
+    def error(found):
+        before = torch.cat([parameters(one) for one in start], 1)
+        return ((found - right()).norm() / (right() - before).norm()).item()
+
+    return error
 
 
 def games(models, fused):
@@ -81,15 +93,53 @@ def games(models, fused):
             of_g.step()
         return torch.cat([parameters_to_vector(one.parameters()).detach() for one in (g, f)])
 
-    @cache
-    def right():
-        return theirs(torch.float64)
+    return Work(ours, theirs, moved(start, lambda: theirs(torch.float64)))
 
-    def error(found):
-        before = torch.cat([parameters(one) for one in start], 1)
-        return ((found - right()).norm() / (right() - before).norm()).item()
 
-    return Work(ours, theirs, error)
+def penalised(models, rounds=4, critic_steps=5):
+    """Rounds of a Wasserstein game whose critic's slope is held by the gradient penalty, from one start and on the same
+    draws; what is right is the peer in float64."""
+    start = networks(models)
+    draws = generator(f"{NAME}: data")
+    data = torch.stack([ring((models, BATCH), draws) for _ in range(rounds * critic_steps)])
+    draws, drawn = generator(NAME), []  # the stream of `Game`, in its order
+    for _ in range(rounds):
+        for _ in range(critic_steps):
+            drawn.append(torch.randn(models, BATCH, 2, generator=draws))
+            drawn.append(torch.rand(models, BATCH, 1, generator=draws))
+        drawn.append(torch.randn(models, BATCH, 2, generator=draws))
+
+    def ours():
+        batches = iter(data)
+
+        def draw(shape, random):
+            return next(batches) if shape == (models, BATCH) else data[0, :, :1]
+
+        options = {"constraint": "penalty", "rate": RATE, "batch": BATCH, "momentum": MOMENTUM}
+        run = Game(*copy.deepcopy(start), draw, name=NAME, critic_steps=critic_steps, **options).run(rounds)
+        return torch.cat([parameters(run.generator), parameters(run.critic)], 1)
+
+    def theirs(dtype=torch.float32):
+        return torch.stack([trained(model, dtype) for model in range(models)])
+
+    def trained(model, dtype):
+        g, f = (layers(made, model, dtype) for made in start)
+        of_g, of_f = (torch.optim.Adam(one.parameters(), lr=RATE, betas=(MOMENTUM, 0.999)) for one in (g, f))
+        batches, numbers = iter(data[:, model].to(dtype)), (one[model].to(dtype) for one in drawn)
+        for _ in range(rounds):
+            for _ in range(critic_steps):
+                real, fake, share = next(batches), g(next(numbers)).detach(), next(numbers)
+                between = (fake + share * (real - fake)).requires_grad_()
+                (slope,) = torch.autograd.grad(f(between).sum(), between, create_graph=True)
+                of_f.zero_grad()
+                (f(fake).mean() - f(real).mean() + 10 * (slope.norm(dim=1) - 1).square().mean()).backward()
+                of_f.step()
+            of_g.zero_grad()
+            (-f(g(next(numbers))).mean()).backward()
+            of_g.step()
+        return torch.cat([parameters_to_vector(one.parameters()).detach() for one in (g, f)])
+
+    return Work(ours, theirs, moved(start, lambda: theirs(torch.float64)))
 
 
 def energies():
@@ -128,6 +178,18 @@ def steps(models, fused, goal):
     )
 
 
+def with_a_penalty(models):
+    return Row(
+        f"gan-penalty-{models}",
+        f"4 rounds of a Wasserstein GAN with gradient penalty, 5 critic steps each, batch {BATCH}, {models} seeds",
+        "PyTorch, `nn.Sequential`, eager `Adam`, one by one",
+        partial(penalised, models),
+        0.5,
+        5e-2,
+        relative="the change of the parameters",
+    )
+
+
 ROWS = [
     steps(1, False, 1.0),
     steps(16, False, 0.15),
@@ -135,6 +197,8 @@ ROWS = [
     steps(1, True, 1.0),
     steps(16, True, 0.2),
     steps(32, True, 0.2),
+    with_a_penalty(4),
+    with_a_penalty(16),
     Row(
         "gan-energy-distance",
         "Energy distance, 16 pairs of 2000 and 2000 points in the plane",

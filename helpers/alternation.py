@@ -288,7 +288,9 @@ class _Player:
         self.optimiser = torch.optim.Adam(groups, fused=True, eps=EPSILON)
 
     def descend(self, gradients):
-        """A step along minus the `gradients`, one for each parameter."""
+        """A step along minus the `gradients`, one for each parameter; the fused Adam reads them in the order of its
+        parameters in memory, whatever their own is."""
+        gradients = [one.contiguous() for one in gradients]
         places = [one for group in self.optimiser.param_groups for one in group["params"]]
         for place, value, gradient in zip(places, self.split(self.parameters), self.split(gradients), strict=True):
             place.data, place.grad = value, gradient  # anew, as the network's may have been replaced

@@ -15,6 +15,7 @@ CHANGES = [
     {"momentum": 0.9},
     {"momentum": 0},
     {"constraint": "penalty"},
+    {"constraint": "penalty", "momentum": 0.5},
     {"constraint": "none"},
     {"critic_steps": 1},
     {"constraint": "spectral"},
