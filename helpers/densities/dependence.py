@@ -134,7 +134,7 @@ def p_value(x, y):
     Ties, which such data do not have, raise a `ValueError`: the law under independence is then another.
     """
     _without_ties(*_pairs(x, y))
-    return limit_survival(mean_square(x, y))
+    return limit_survival(mean_square(x, y).clamp_min(ENDS[0]))  # which is zero for two discordant data
 
 
 def limit_survival(t):

@@ -155,6 +155,11 @@ def test_p_values_of_independent_data_are_spread_evenly():
     assert stats.kstest(p_value(x, y).numpy(), "uniform").statistic < 0.06
 
 
+def test_data_whose_statistic_is_zero_have_the_p_value_one():
+    assert p_value([1.0, 2.0], [2.0, 1.0]).item() == pytest.approx(1.0, abs=1e-12)
+    assert p_value([1.0], [1.0]).item() == pytest.approx(1.0, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
