@@ -241,8 +241,8 @@ class Alternation:
         player, who = self._players[place], ("generator", "critic")[place]
         if not losses.requires_grad:
             fail(f"losses.{who}", f"a function that depends on the parameters of the {who}", "a constant")
-        gradients = torch.autograd.grad(losses.sum(), player.parameters, materialize_grads=True)
-        if not math.isfinite(sum(one.sum() for one in gradients)):
+        gradients = torch.autograd.grad(losses, player.parameters, torch.ones_like(losses), materialize_grads=True)
+        if not math.isfinite(torch.cat([one.flatten() for one in gradients]).sum()):
             if self.losses.may_overflow:
                 gradients = [one.nan_to_num(0.0, 0.0, 0.0) for one in gradients]
             else:
@@ -272,10 +272,11 @@ class _Player:
             self.sizes = [sum(self.sizes)]
             self.optimiser = _Adam(
                 {"params": [one]} | {setting: self.each(one, setting) for setting in self.settings}
-                for one in self.split(self.parameters)
+                for one in self.parameters
             )
             return
-        parts, each = self.split(self.parameters), len(self.parameters)
+        parts = self.parameters if len(settings) == 1 else self.split(self.parameters)
+        each = len(self.parameters)
         groups = [
             {"params": parts[place * each : (place + 1) * each], "lr": rate}
             for place, ((rate, _), _) in enumerate(settings)
@@ -292,9 +293,15 @@ class _Player:
         parameters in memory, whatever their own is."""
         gradients = [one.contiguous() for one in gradients]
         places = [one for group in self.optimiser.param_groups for one in group["params"]]
-        for place, value, gradient in zip(places, self.split(self.parameters), self.split(gradients), strict=True):
-            place.data, place.grad = value, gradient  # anew, as the network's may have been replaced
+        if len(self.sizes) > 1:
+            gradients = self.split(gradients)
+            for place, value in zip(places, self.split(self.parameters), strict=True):
+                place.data = value  # anew, as the network's may have been replaced
+        for place, gradient in zip(places, gradients, strict=True):
+            place.grad = gradient
         self.optimiser.step()
+        for place in places:
+            place.grad = None
 
     def split(self, values):
         """The parts of each group, one after the other, of a tensor for each parameter."""

@@ -74,7 +74,8 @@ class MLP(nn.Module):
         rows, last = x.shape[1:-1], len(self.weights) - 1
         if len(rows) > 1:
             x = x.flatten(1, -2)
-        for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+        layers = zip(self.weights.parameters(), self.biases.parameters(), strict=True)  # faster than the lists
+        for layer, (weights, bias) in enumerate(layers):
             x = torch.baddbmm(bias, x, weights)
             if layer < last:
                 x = self.activation(x)

@@ -87,8 +87,11 @@ class FDivergence:
     def pair(self, v):
         """T, the `activation` of numbers `v` of any shape, and its conjugate: finite also where T is rounded to the end
         of the domain, but for sizes that overflow. This is the inside of a training loop: nothing is checked."""
-        T = self.squash(v)
-        return T, self.dual(T) if self.composed is None else self.composed(v)
+        return self.squash(v), self.squashed_dual(v)
+
+    def squashed_dual(self, v):
+        """The latter of the `pair` alone."""
+        return self.dual(self.squash(v)) if self.composed is None else self.composed(v)
 
     def scaled(self, factor):
         r"""The row of $c\,f$ for a number c above zero, with the conjugate $c\,f^*(t/c)$."""

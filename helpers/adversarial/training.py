@@ -39,7 +39,7 @@ def estimate(divergence, real, fake):
 
 
 def _estimate(divergence, real, fake):
-    return divergence.squash(real).mean(-1) - divergence.pair(fake)[1].mean(-1)
+    return divergence.squash(real).mean(-1) - divergence.squashed_dual(fake).mean(-1)
 
 
 class Training(Alternation):
@@ -82,14 +82,16 @@ class Training(Alternation):
             fail("critic", "one output, where the losses are those of f-divergences", outputs)
         runs = [(row, len(list(run))) for row, run in groupby(instance(row, "losses", FDivergence) for row in rows)]
         self._rows, self._sizes = zip(*runs, strict=True)
-        part = 1 if loss == "saturating" else 0
+
+        def descent(row, v):
+            return (row.squashed_dual if loss == "saturating" else row.squash)(v).mean(-1)
 
         def of_critic(critic, real, fake):
             outputs = critic(torch.cat([real, fake], 1))[..., 0]
             return -self._by_row(_estimate, *outputs.split([real.shape[1], fake.shape[1]], 1))
 
         def of_generator(critic, real, fake):
-            return -self._by_row(lambda row, v: row.pair(v)[part].mean(-1), critic(fake)[..., 0])
+            return -self._by_row(descent, critic(fake)[..., 0])
 
         return Losses(of_critic, of_generator, may_overflow=True)
 
@@ -101,5 +103,7 @@ class Training(Alternation):
 
     def _by_row(self, function, *outputs):
         """`function` of each row and the outputs of its models, for all models."""
+        if len(self._rows) == 1:
+            return function(self._rows[0], *outputs)
         parts = zip(self._rows, *(one.split(self._sizes) for one in outputs), strict=True)
         return torch.cat([function(*part) for part in parts])
