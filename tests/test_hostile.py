@@ -267,11 +267,11 @@ PLAYERS = {
 }
 BATCHES = [PLANE[:3], PLANE[2:]]
 OWN = {  # where an argument means something else, and further cases worth a sweep of their own
-    "adversarial.energy.critic_loss": [{"real": [0.3, 0.7], "fake": [0.5, 1.5]}],
-    "adversarial.energy.reconstruction": [{"x": [[0.0, 1.0], [0.5, -1.0]]}],
     "adversarial.convolution.kernel": [{"start": 2}],
     "adversarial.convolution.matrix": [{"start": 2, "weights": torch.ones(2, 16, 2, 1).tolist()}],
     "adversarial.convolution.taps": [{"start": 2}],
+    "adversarial.energy.critic_loss": [{"real": [0.3, 0.7], "fake": [0.5, 1.5]}],
+    "adversarial.energy.reconstruction": [{"x": [[0.0, 1.0], [0.5, -1.0]]}],
     "adversarial.fdivergence.discrete": [{"p": [0.2, 0.8]}, {"p": [0.2, 0.8], "divergence": TABLE["Pearson"]}],
     "adversarial.fdivergence.between_densities": [{}, {"divergence": TABLE["total variation"]}],
     "adversarial.mnist.images": [{"folder": mnist_folder, "part": "test"}],

@@ -159,7 +159,9 @@ class Network(nn.Module):
         x = torch.bmm(x, _matrix(weights, getattr(self, f"links{layer}")))
         before = math.isqrt(x.shape[-1] // outputs)
         if before > end:
-            x = x.view(self.models, rows, end, 2, end, 2, outputs).amax((3, 5))
+            x = x.view(self.models, rows, end, 2, end, 2, outputs)
+            x = torch.maximum(x[:, :, :, 0], x[:, :, :, 1])
+            x = torch.maximum(x[..., 0, :], x[..., 1, :])
         x = x.reshape(self.models, -1, outputs)
         x = self._normalised(layer, x) if layer in self.batch_norm else x + self.biases[layer]
         x = x.view(self.models, rows, -1)
