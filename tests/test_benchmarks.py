@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from benchmarks import __main__ as command
-from benchmarks import density, harness, helmholtz, markov, mixture, report, variational
+from benchmarks import adversarial, density, harness, helmholtz, markov, mixture, report, variational
 from benchmarks.harness import Row, Work
 from helpers.densities import kernel
 from press.extension import Benchmarks
@@ -294,12 +294,22 @@ def test_both_sides_do_the_same_work(prepare):
         (partial(markov.iterations, 3, 60, 4), 1e-11),
         (partial(variational.training, 2, 3, (5,)), 1e-3),
         (helmholtz.training, 1e-2),
+        (partial(adversarial.games, 2, False), 1e-3),
+        (partial(adversarial.games, 2, True), 1e-3),
+        (partial(adversarial.penalised, 2, 2, 3), 1e-2),
     ],
 )
 def test_both_sides_arrive_at_the_same_parameters(prepare, rounding):
     work = prepare()
     assert work.error(work.ours()) < rounding
     assert work.error(work.theirs()) < rounding
+
+
+def test_both_sides_find_the_same_energy_distances():
+    work = adversarial.energies(2, 100)
+    assert work.error(work.ours()) < 1e-6
+    assert work.error(work.theirs()) < 1e-12
+    assert work.error(1.01 * work.ours().double() + 0.01) > 1e-3
 
 
 def test_both_sides_find_the_bound_of_every_image():

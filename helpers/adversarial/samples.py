@@ -24,7 +24,7 @@ __all__ = [
 
 DEVIATIONS = 3.0  # how far a mode reaches
 FIFTH = 0.2  # the part of its due at which a mode counts
-BLOCK = 2**17  # distances at a time, which a core's cache holds
+BLOCK = 2**18  # distances at a time, which a core's cache holds
 FEW = 4  # dimensions up to which differences are formed one after the other
 
 
@@ -215,7 +215,7 @@ def _between(x, y):
     """The mean distance of a point of x and one of y, shape (models,), float64."""
     total = x.new_zeros(len(x), dtype=torch.float64)
     for models, distances in _blocks(x, y):
-        total[models] += distances.sum((1, 2))
+        total[models].add_(distances.sum((1, 2)))
     return total / (x.shape[1] * y.shape[1])
 
 
@@ -223,7 +223,8 @@ def _within(x):
     """The mean distance of two different points of x, shape (models,), float64."""
     total, n = x.new_zeros(len(x), dtype=torch.float64), x.shape[1]
     for models, distances in _blocks(x, x, triangle=True):
-        total[models] += distances.sum((1, 2)) - distances[..., : distances.shape[1]].sum((1, 2)) / 2
+        square = distances[..., : distances.shape[1]]  # in which each pair is twice
+        total[models].add_(distances.sum((1, 2))).sub_(square.sum((1, 2)), alpha=0.5)
     return total / (n * (n - 1) / 2)
 
 
@@ -231,5 +232,5 @@ def _nearest(x, y):
     """The mean distance from a point of x to the nearest of y, shape (models,), float64."""
     total = x.new_zeros(len(x), dtype=torch.float64)
     for models, distances in _blocks(x, y):
-        total[models] += distances.amin(-1).sum(-1)
+        total[models].add_(distances.amin(-1).sum(-1))
     return total / x.shape[1]

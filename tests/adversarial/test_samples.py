@@ -22,7 +22,7 @@ from helpers.adversarial.samples import (
 from helpers.randomness import generator
 
 
-@pytest.fixture(params=[2**17, 2**6, 3], ids=["one block", "blocks of models", "blocks of rows"])
+@pytest.fixture(params=[2**18, 2**6, 3], ids=["one block", "blocks of models", "blocks of rows"])
 def block(request, monkeypatch):
     monkeypatch.setattr(samples, "BLOCK", request.param)
 
