@@ -141,7 +141,7 @@ ROWS = [
         WHOLE,
         partial(steps, models),
         goal=0.75,
-        within=1e-2,
+        within=1e-3,
         relative="the range of a pixel",
     )
     for models in (4, 10)
@@ -153,7 +153,7 @@ ROWS += [
         "PyTorch, all seeds as groups of one convolution, fused Adam",
         partial(steps, models, grouped=True),
         goal=0.75,
-        within=1e-2,
+        within=1e-3,
         relative="the range of a pixel",
     )
     for models in (4, 10)

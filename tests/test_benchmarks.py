@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from benchmarks import __main__ as command
-from benchmarks import adversarial, density, harness, helmholtz, markov, mixture, report, variational
+from benchmarks import adversarial, convolution, density, harness, helmholtz, markov, mixture, report, variational
 from benchmarks.harness import Row, Work
 from helpers.densities import kernel
 from press.extension import Benchmarks
@@ -297,6 +297,8 @@ def test_both_sides_do_the_same_work(prepare):
         (partial(adversarial.games, 2, False), 1e-3),
         (partial(adversarial.games, 2, True), 1e-3),
         (partial(adversarial.penalised, 2, 2, 3), 1e-2),
+        (partial(convolution.steps, 2), 1e-3),
+        (partial(convolution.steps, 2, grouped=True), 1e-3),
     ],
 )
 def test_both_sides_arrive_at_the_same_parameters(prepare, rounding):
