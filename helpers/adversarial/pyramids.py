@@ -8,8 +8,8 @@ __all__ = ["down", "join", "split", "up"]
 def down(images):
     r"""The means over blocks of $2\times2$ pixels: shape (..., rows / 2, columns / 2) for (..., rows, columns).
 
-    `down(up(x))` is `x`, so that `up` after `down` is an orthogonal projection. Raises `ValueError` for an odd number
-    of rows or columns: which pixel to leave out is not for us to say.
+    `down(up(x))` is `x`, and `up` is four times the transpose of `down`: `up` after `down` is an orthogonal projection.
+    Raises `ValueError` for an odd number of rows or columns: which pixel to leave out is not for us to say.
     """
     images = _images(images, "images")
     rows, columns = images.shape[-2:]
@@ -28,8 +28,8 @@ def split(images, depth=1, down=down, up=up):
     $I_{k+1}=d(I_k)$ and $h_k=I_k-u(I_{k+1})$.
 
     `images`, shape (..., rows, columns); `down` and `up`, $d$ and $u$, are any two functions of images of which $u$
-    gives back the shape that $d$ took. Returns a tuple of `depth` + 1 tensors; the single number of depth 0 are the
-    images. `join` with the same $u$ undoes it, whatever $d$ and $u$ are. Raises `ValueError` where $d$ refuses an
+    gives back the shape that $d$ took. Returns a tuple of `depth` + 1 tensors; for a `depth` of 0 that is the
+    images alone. `join` with the same $u$ undoes it, whatever $d$ and $u$ are. Raises `ValueError` where $d$ refuses an
     image, an odd one for a start, for a `depth` below 0, and where $u(d(I))$ has another shape than $I$. Source:
     Burt and Adelson (1983); Denton, Chintala, Szlam and Fergus (2015).
     """
