@@ -202,7 +202,8 @@ class HistoricalAverage:
 
     `weight` $\lambda$, at least 0. Calling it with a network, whose parameters have the axis of the models first, takes
     these parameters into the average, which counts as constant in the gradient, and returns shape (models,). Each
-    network has an average of its own; `step` is not looked at. Source: Salimans et al. (2016), section 3.3.
+    network has an average of its own, which is no part of a trainer's `state_dict`: a run that is resumed with a new
+    penalty starts it anew. `step` is not looked at. Source: Salimans et al. (2016), section 3.3.
     """
 
     def __init__(self, weight):
