@@ -178,8 +178,8 @@ class Alternation:
         deviation = number(self.noise(self.taken), "noise", "a number of at least 0 from each step")
         if deviation < 0:
             fail("noise", "a number of at least 0 from each step", deviation)
-        options = {"generator": self.random, "dtype": self._weight.dtype, "device": self._weight.device}
-        return [one + deviation * torch.randn(one.shape, **options) for one in batches]
+        like = {"dtype": self._weight.dtype, "device": self._weight.device}
+        return [one + deviation * torch.randn(one.shape, generator=self.random, **like) for one in batches]
 
     # Losses
 
