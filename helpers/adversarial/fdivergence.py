@@ -75,9 +75,11 @@ class FDivergence:
         r"""$f^*(t) = \sup_{u\ge0}\,(tu - f(u))$ for numbers of any shape: infinite outside of the domain."""
         t = tensor(t, "t")
         value, (low, high) = self.dual(t), self.domain
-        if low > -math.inf:
-            value = value.masked_fill(t < low, math.inf)
-        return value if high == math.inf else value.masked_fill(t > high, math.inf)
+        for end, outside in ((low, torch.lt), (high, torch.gt)):
+            beyond = outside(t, end) if math.isfinite(end) else None
+            if beyond is not None and beyond.any():
+                value = value.masked_fill(beyond, math.inf)
+        return value
 
     def activation(self, v):
         """An increasing function of numbers of any shape with values in the domain of the conjugate, for the output of
