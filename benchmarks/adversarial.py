@@ -178,8 +178,8 @@ def energies(models, n):
 
 
 TWICE = (
-    "The slope is differentiated once more, through two layers of 64: three times the calls of a plain step, on matrices "
-    "that are small for four models. With sixteen the goal is met."
+    "The slope is differentiated once more, through two layers of 64: three times the calls of a plain step, on small "
+    "matrices. With sixteen models they weigh less than with four."
 )
 
 
