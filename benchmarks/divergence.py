@@ -21,9 +21,9 @@ DISPATCH = (
     "them. `quad` calls plain Python two hundred times, on one number each."
 )
 PASSES = (
-    "Beside the exponential, the root or the logarithm there are passes over eight megabytes: that points are finite and "
-    "in the domain, sums and products. Each costs a seventh of an exponential, and more where memory is fetched anew. "
-    "The row of Jensen and Shannon takes an exponential and a logarithm."
+    "Beside the exponential, the root or the logarithm there are passes over eight megabytes: sums, products, and "
+    "whether points are finite and in the domain. Each costs a seventh of an exponential, and more where memory is "
+    "fetched anew. The row of Jensen and Shannon takes an exponential and a logarithm."
 )
 BRACKETS = (
     "Where the densities cross is found by halving an interval until it cannot be halved, some fifty calls of both "
